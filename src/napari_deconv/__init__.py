@@ -1,0 +1,76 @@
+"""Deconvolution for microscopists: point spread functions, background, restoration.
+
+Arrays are numpy with axes ``..., Z, Y, X``; lengths are micrometres; results are float32 in the
+input's own intensity units.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_deconv.assessment import Assessment, assess
+    from napari_deconv.background import estimate_background
+    from napari_deconv.engine import Details, Job, restore
+    from napari_deconv.errors import (
+        DeconvolutionError,
+        FileError,
+        InputError,
+        JobError,
+        ParameterError,
+    )
+    from napari_deconv.optics import Microscope, generate_psf
+    from napari_deconv.registry import methods
+    from napari_deconv.simulation import simulate
+
+__all__ = [
+    "Assessment",
+    "DeconvolutionError",
+    "Details",
+    "FileError",
+    "InputError",
+    "Job",
+    "JobError",
+    "Microscope",
+    "ParameterError",
+    "assess",
+    "estimate_background",
+    "generate_psf",
+    "methods",
+    "restore",
+    "simulate",
+]
+
+# Where each public name lives. Imported when first used: nobody waits for torch to read --help.
+_HOMES = {
+    "Assessment": "assessment",
+    "DeconvolutionError": "errors",
+    "Details": "engine",
+    "FileError": "errors",
+    "InputError": "errors",
+    "Job": "engine",
+    "JobError": "errors",
+    "Microscope": "optics",
+    "ParameterError": "errors",
+    "assess": "assessment",
+    "estimate_background": "background",
+    "generate_psf": "optics",
+    "methods": "registry",
+    "restore": "engine",
+    "simulate": "simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-deconv")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'napari_deconv' has no attribute {name!r}")
+    return getattr(import_module(f"napari_deconv.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,1 @@
+"""One file, one restoration method: to add one, write a file here."""

@@ -1,0 +1,421 @@
+"""What a method, a PSF model and a parameter are: all of it read from signatures.
+
+A method's keyword-only parameters, with their annotations and the lines of its numpydoc
+docstring, are its schema. The dock's form, the shell's options, the checks in Python, the
+provenance record and the tables in the documentation are all made from that one schema, so
+nobody types a default, a bound or an explanation twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import math
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from napari_deconv.errors import ParameterError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number, both included; ``None`` leaves a side open."""
+
+    lower: float | None = None
+    upper: float | None = None
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit of a number, as it is shown behind the field."""
+
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Marks a parameter that waits under "More" in a dock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """How ``"auto"`` becomes a value: ``resolve(data, blur, parameters) -> float``.
+
+    The engine calls it once for the whole image before the method runs, so that tiles agree
+    and the record tells the number that was used.
+    """
+
+    resolve: Callable[[Any, Any, Mapping[str, Any]], float]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: what may be put in, in which unit, and what it means."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str = ""
+    unit: str = ""
+    range: Range = field(default_factory=Range)
+    choices: tuple[str, ...] = ()
+    allows_auto: bool = False
+    allows_none: bool = False
+    length: int | None = None
+    advanced: bool = False
+    auto: Auto | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether the caller has to give a value."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def label(self) -> str:
+        """The name as a person reads it."""
+        return self.name.replace("_", " ")
+
+    def check(self, value: Any) -> Any:
+        """Return ``value`` in the parameter's own type.
+
+        Raises
+        ------
+        ParameterError
+            When it is of another kind, not among the choices or out of bounds.
+        """
+        if value is None and self.allows_none:
+            return None
+        if isinstance(value, str) and value == "auto" and self.allows_auto:
+            return value
+        if self.choices:
+            if value not in self.choices:
+                raise ParameterError(
+                    f"{self.name} is {value!r}, but has to be one of: {', '.join(self.choices)}."
+                )
+            return value
+        if self.length is not None:
+            return self._check_tuple(value)
+        if self.kind is bool:
+            if not isinstance(value, bool):
+                raise ParameterError(f"{self.name} is {value!r}, but has to be True or False.")
+            return value
+        if self.kind in (int, float):
+            return self._check_number(value)
+        if not isinstance(value, self.kind):
+            raise ParameterError(f"{self.name} is {value!r}, but has to be a {self.kind.__name__}.")
+        return value
+
+    def _check_tuple(self, value: Any) -> tuple[Any, ...]:
+        try:
+            items = tuple(value)
+        except TypeError:
+            items = ()
+        if len(items) != self.length:
+            raise ParameterError(f"{self.name} is {value!r}, but needs {self.length} numbers.")
+        return tuple(self._check_number(item) for item in items)
+
+    def _check_number(self, value: Any) -> Any:
+        auto = ', or "auto"' if self.allows_auto else ""
+        wanted = "a whole number" if self.kind is int else "a number"
+        try:
+            number = self.kind(value)
+            fits = not isinstance(value, (str, bool)) and math.isfinite(number) and number == value
+        except (TypeError, ValueError, OverflowError):
+            fits = False
+        if not fits:
+            raise ParameterError(f"{self.name} is {value!r}, but has to be {wanted}{auto}.")
+        low, high = self.range.lower, self.range.upper
+        if (low is not None and number < low) or (high is not None and number > high):
+            unit = f" {self.unit}" if self.unit else ""
+            if low is not None and high is not None:
+                bounds = f"between {low:g} and {high:g}{unit}"
+            else:
+                bounds = f"at least {low:g}{unit}" if low is not None else f"at most {high:g}{unit}"
+            raise ParameterError(f"{self.name} is {value!r}, but has to be {bounds}{auto}.")
+        return number
+
+
+def parameters_of(
+    source: Callable[..., Any], *, skip: tuple[str, ...] = ()
+) -> dict[str, Parameter]:
+    """Read the parameters of a function's or dataclass's signature and docstring.
+
+    Parameters
+    ----------
+    source
+        A function, of which only keyword-only parameters count, or a dataclass.
+    skip
+        Names to leave out.
+
+    Returns
+    -------
+    dict of str to Parameter
+        In the order of the signature.
+    """
+    keyword_only = not inspect.isclass(source)
+    hints = typing.get_type_hints(source, include_extras=True)
+    helps = _docstring_helps(source)
+    return {
+        name: _read(name, hints[name], parameter.default, helps.get(name, ""))
+        for name, parameter in inspect.signature(source).parameters.items()
+        if name not in skip and (not keyword_only or parameter.kind is parameter.KEYWORD_ONLY)
+    }
+
+
+def check_parameters(
+    owner: str, parameters: Mapping[str, Parameter], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check ``values`` against ``parameters`` and fill in the defaults.
+
+    Raises
+    ------
+    ParameterError
+        When a name is unknown, a required one is missing or a value does not fit.
+    """
+    for name in values:
+        if name not in parameters:
+            raise ParameterError(f"{owner} has no parameter {name!r}.{_suggest(name, parameters)}")
+    checked: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if name in values:
+            checked[name] = parameter.check(values[name])
+        elif parameter.required:
+            raise ParameterError(f"{owner} needs a value for {name!r}: {parameter.help}")
+        else:
+            checked[name] = parameter.default
+    return checked
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered function under its id, with what its signature and docstring tell."""
+
+    id: str
+    title: str
+    cites: tuple[str, ...]
+    function: Callable[..., Any]
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of the docstring, in one line."""
+        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The keyword parameters by name."""
+        return _parameters(self.function)
+
+
+@dataclass(frozen=True)
+class Method(Entry):
+    """A restoration method.
+
+    Attributes
+    ----------
+    needs_psf
+        Whether a point spread function has to be given.
+    ndim
+        Numbers of spatial dimensions it works on.
+    iterative
+        Whether it is a generator of estimates (else it returns one).
+    arrays
+        Float32 arrays it holds beyond its data and the operator's own, as a function of its
+        parameters: (on the estimate's grid, on the data's grid). For the memory forecast.
+    """
+
+    needs_psf: bool = True
+    ndim: tuple[int, ...] = (2, 3)
+    arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
+
+    @property
+    def iterative(self) -> bool:
+        """Whether the method yields estimate after estimate."""
+        return inspect.isgeneratorfunction(self.function)
+
+
+@dataclass(frozen=True)
+class PsfModel(Entry):
+    """A model of the point spread function."""
+
+
+@dataclass(frozen=True)
+class Modality(Entry):
+    """A way of illuminating and detecting, which turns single PSFs into the instrument's."""
+
+
+_methods: dict[str, Method] = {}
+_psf_models: dict[str, PsfModel] = {}
+_modalities: dict[str, Modality] = {}
+
+
+def method(
+    id: str,  # noqa: A002  (the word that people type)
+    *,
+    title: str,
+    cites: tuple[str, ...] | list[str] = (),
+    needs_psf: bool = True,
+    ndim: tuple[int, ...] = (2, 3),
+    arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
+) -> Callable[[F], F]:
+    """Register a generator of estimates, or a function that returns one, as a method."""
+
+    def register(function: F) -> F:
+        entry = Method(id, title, tuple(cites), function, needs_psf, ndim, arrays)
+        return _add(_methods, entry, function)
+
+    return register
+
+
+def psf_model(
+    id: str,
+    *,
+    title: str,
+    cites: tuple[str, ...] | list[str] = (),  # noqa: A002
+) -> Callable[[F], F]:
+    """Register a PSF model."""
+    return lambda function: _add(_psf_models, PsfModel(id, title, tuple(cites), function), function)
+
+
+def modality(
+    id: str,
+    *,
+    title: str,
+    cites: tuple[str, ...] | list[str] = (),  # noqa: A002
+) -> Callable[[F], F]:
+    """Register an imaging modality."""
+    return lambda function: _add(_modalities, Modality(id, title, tuple(cites), function), function)
+
+
+def methods() -> dict[str, Method]:
+    """Return every restoration method by its id."""
+    _load("napari_deconv.methods")
+    return dict(_methods)
+
+
+def psf_models() -> dict[str, PsfModel]:
+    """Return every PSF model by its id."""
+    _load("napari_deconv.optics")
+    return dict(_psf_models)
+
+
+def modalities() -> dict[str, Modality]:
+    """Return every imaging modality by its id."""
+    _load("napari_deconv.optics")
+    return dict(_modalities)
+
+
+E_ = TypeVar("E_", bound=Entry)
+
+
+def find(entries: Mapping[str, E_], id: str, kind: str) -> E_:  # noqa: A002
+    """Look ``id`` up, or say what is known instead.
+
+    Raises
+    ------
+    ParameterError
+        When it is not there; the message lists what is.
+    """
+    if id in entries:
+        return entries[id]
+    known = ", ".join(sorted(entries))
+    raise ParameterError(f"There is no {kind} {id!r}.{_suggest(id, entries)} Known: {known}.")
+
+
+def _add(entries: dict[str, E_], entry: E_, function: F) -> F:
+    previous = entries.get(entry.id)
+    if previous is not None and previous.function.__module__ != function.__module__:
+        raise ValueError(f"{entry.id!r} is registered twice, by {previous.function.__module__}")
+    entries[entry.id] = entry
+    return function
+
+
+@cache
+def _load(package: str) -> None:
+    """Import every module of a package, so that its decorators have run."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package}.{module.name}")
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
+    return parameters_of(function)
+
+
+def _suggest(name: str, known: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _docstring_helps(source: Callable[..., Any]) -> dict[str, str]:
+    from docstring_parser.numpydoc import parse
+
+    parsed = parse(inspect.getdoc(source) or "")
+    return {
+        name.strip(): " ".join((item.description or "").split())
+        for item in parsed.params
+        for name in item.arg_name.split(",")
+    }
+
+
+def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
+    """Turn one annotation into a parameter."""
+    extras: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:
+        hint, *rest = get_args(hint)
+        extras = tuple(rest)
+    choices: list[str] = []
+    kinds: list[Any] = []
+    allows_none = False
+    for part in _alternatives(hint):
+        if get_origin(part) is Annotated:
+            inner, *rest = get_args(part)
+            extras += tuple(rest)
+            part = inner
+        if part is types.NoneType:
+            allows_none = True
+        elif get_origin(part) is Literal:
+            choices += get_args(part)
+        else:
+            kinds.append(part)
+    allows_auto = bool(kinds) and "auto" in choices
+    if allows_auto:
+        choices.remove("auto")
+    kind: Any = kinds[0] if kinds else str
+    length = None
+    if get_origin(kind) is tuple:
+        items = get_args(kind)
+        length, kind = len(items), items[0]
+
+    def extra(cls: type) -> Any:
+        return next((item for item in extras if isinstance(item, cls)), None)
+
+    return Parameter(
+        name=name,
+        kind=kind,
+        default=default,
+        help=help_,
+        unit=getattr(extra(Unit), "symbol", ""),
+        range=extra(Range) or Range(),
+        choices=tuple(choices),
+        allows_auto=allows_auto,
+        allows_none=allows_none,
+        length=length,
+        advanced=extra(Advanced) is not None,
+        auto=extra(Auto),
+    )
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return get_args(hint)
+    return (hint,)
