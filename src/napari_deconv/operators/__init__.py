@@ -1,0 +1,1 @@
+"""Forward models H of the microscope, and the transforms they are made of."""

@@ -1,0 +1,250 @@
+"""Convolution with a PSF as a forward model H with its exact adjoint, and true borders.
+
+What happens beyond the border of an image is part of the model:
+
+``extended``
+    The object goes on outside; its light reaches the image. The estimate lives on a domain
+    larger by the PSF's support and the data term on the observed part (Bertero and Boccacci
+    2005, doi:10.1051/0004-6361:20052717).
+``reflect``
+    The object is mirrored at the border.
+``circular``
+    The object repeats itself.
+``zero``
+    There is nothing outside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_deconv.operators import fft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, device, dtype
+
+Borders = Literal["extended", "reflect", "circular", "zero"]
+
+# Voxels of the extended domain that send less than this share of their light into the image
+# cannot be told from it: their sensitivity is raised to it, so that the estimate fades there.
+_LEAST_SENSITIVITY = 1e-3
+
+
+class Convolution:
+    """H: an object becomes its blurred image.
+
+    Parameters
+    ----------
+    psf
+        Kernel of 2 or 3 axes; it is used as it is (see :mod:`napari_deconv.operators.kernel`).
+    shape
+        Shape of the image.
+    borders
+        What lies outside, see above.
+    origin
+        Index of the PSF's origin on every axis; ``n // 2`` by default.
+    spacing
+        Voxel size (um) on every axis, for priors that measure slopes; equal when not given.
+    device, dtype
+        Where and how precisely to compute; CPU and float32 by default.
+
+    Attributes
+    ----------
+    data_shape, object_shape
+        Shapes of ``H x`` and of ``x``.
+    grid
+        Shape of the Fourier transforms.
+    sensitivity
+        ``H^T 1``; a single number where it is the same everywhere.
+    otf
+        Half spectrum of the PSF on ``grid``.
+    observer
+        Called with ``(x, H x)`` after each forward projection, when set.
+    """
+
+    def __init__(
+        self,
+        psf: NDArray[np.floating],
+        shape: Sequence[int],
+        borders: Borders = "extended",
+        *,
+        origin: Sequence[int] | None = None,
+        spacing: Sequence[float] | None = None,
+        device: device | str = "cpu",
+        dtype: dtype | None = None,
+    ) -> None:
+        import torch
+
+        self.device = torch.device(device)
+        self.dtype = dtype or torch.float32
+        self.data_shape = tuple(int(n) for n in shape)
+        self.borders = borders
+        self.spacing = tuple(spacing) if spacing is not None else (1.0,) * len(self.data_shape)
+        self.observer: Callable[[Tensor, Tensor], None] | None = None
+        if origin is None:
+            origin = [n // 2 for n in psf.shape]
+        self.grid = grid_shape(self.data_shape, psf.shape, origin, borders)
+        self.object_shape = self.grid if borders == "extended" else self.data_shape
+        self._transform = fft.transform(self.grid, dtype=self.dtype, device=self.device)
+        self._data = self._transform.work[_corner(self.data_shape)]
+        self._object = self._transform.work[_corner(self.object_shape)]
+        self._mirrors = [
+            self._mirror(axis, before=psf.shape[axis] - 1 - origin[axis])
+            for axis in range(len(self.grid))
+            if borders == "reflect"
+        ]
+        self.otf = self._spectrum_of(psf, origin)
+        self.sensitivity = self._sensitivity(float(psf.sum()))
+
+    def __call__(self, estimate: Tensor, *, borrow: bool = False) -> Tensor:
+        """Project: ``H x``.
+
+        Parameters
+        ----------
+        estimate
+            Object x of shape ``object_shape``.
+        borrow
+            Return a view of the work buffer, which the next call of this operator overwrites
+            (and which may be changed in place), instead of a copy.
+        """
+        self._object.copy_(estimate)
+        for axis, mirror in enumerate(self._mirrors):
+            _unfold(self._transform.work, axis, self.data_shape[axis], mirror)
+        if not self._mirrors:
+            self._clear_outside(self.object_shape)
+        self._filter(conjugate=False)
+        if self.observer is not None:
+            self.observer(estimate, self._data)
+        return self._data if borrow else self._data.clone()
+
+    def adjoint(self, data: Tensor, *, borrow: bool = False) -> Tensor:
+        """Project back: ``H^T y``, of shape ``object_shape``; ``borrow`` as above."""
+        if data.data_ptr() != self._data.data_ptr():
+            self._data.copy_(data)
+        self._clear_outside(self.data_shape)
+        self._filter(conjugate=True)
+        for axis, mirror in reversed(list(enumerate(self._mirrors))):
+            _fold(self._transform.work, axis, self.data_shape[axis], mirror)
+        return self._object if borrow else self._object.clone()
+
+    def crop(self, estimate: Tensor) -> Tensor:
+        """Return the part of an estimate that lies within the image."""
+        return estimate[_corner(self.data_shape)]
+
+    def periodic(self, data: Tensor) -> Tensor:
+        """Extend data smoothly to ``grid``, so that it repeats without a step.
+
+        The margin fades from the mirror image at one border to the mirror image at the other:
+        what a direct filter, which knows only circular convolution, needs to see.
+        """
+        import torch
+
+        for axis, length in enumerate(self.grid):
+            margin = length - data.shape[axis]
+            if margin == 0:
+                continue
+            index = torch.arange(margin, device=data.device)
+            after = data.index_select(axis, _reflected(data.shape[axis] + index, data.shape[axis]))
+            before = data.index_select(axis, _reflected(index - margin, data.shape[axis]))
+            ramp = (1 + torch.cos(torch.pi * (index + 1) / (margin + 1))) / 2
+            ramp = ramp.to(data.dtype).reshape([-1 if i == axis else 1 for i in range(data.ndim)])
+            data = torch.cat([data, ramp * after + (1 - ramp) * before], dim=axis)
+        return data
+
+    def _filter(self, *, conjugate: bool) -> None:
+        """Multiply the work buffer by the OTF (or its conjugate) in Fourier space."""
+        spectrum = self._transform.forward()
+        if conjugate:
+            # Slab by slab: the conjugate as a whole would cost as much memory as the OTF itself.
+            step = max(1, _SLAB // max(1, spectrum[0].numel()))
+            for start in range(0, spectrum.shape[0], step):
+                spectrum[start : start + step] *= self.otf[start : start + step].conj()
+        else:
+            spectrum *= self.otf
+        self._transform.inverse(spectrum)
+
+    def _clear_outside(self, shape: Sequence[int]) -> None:
+        """Zero the work buffer outside ``shape``."""
+        work = self._transform.work
+        for axis, length in enumerate(shape):
+            if length < self.grid[axis]:
+                work.narrow(axis, length, self.grid[axis] - length).zero_()
+
+    def _mirror(self, axis: int, before: int) -> Tensor:
+        """Return, for each grid position beyond the image, the image index that it mirrors."""
+        import torch
+
+        length, margin = self.data_shape[axis], self.grid[axis] - self.data_shape[axis]
+        position = torch.arange(length, length + margin, device=self.device)
+        # The last ``before`` positions stand for what lies before the first voxel.
+        position[margin - before :] -= self.grid[axis]
+        return _reflected(position, length)
+
+    def _spectrum_of(self, psf: NDArray[np.floating], origin: Sequence[int]) -> Tensor:
+        """Return the OTF: the PSF wrapped onto the grid with its origin at index zero."""
+        import torch
+
+        wrapped = np.zeros(self.grid)
+        indices = [
+            (np.arange(n) - o) % g for n, o, g in zip(psf.shape, origin, self.grid, strict=True)
+        ]
+        # Added up, not assigned: a PSF larger than a circular image meets itself.
+        np.add.at(wrapped, np.ix_(*indices), psf)
+        self._transform.work.copy_(torch.from_numpy(wrapped))
+        return self._transform.forward().clone()
+
+    def _sensitivity(self, total: float) -> Tensor:
+        import torch
+
+        if self.borders == "circular":
+            return torch.tensor(total, dtype=self.dtype, device=self.device)
+        ones = torch.ones((), dtype=self.dtype, device=self.device).expand(self.data_shape)
+        return self.adjoint(ones).clamp_(min=_LEAST_SENSITIVITY * total)
+
+
+# Elements of a spectrum that are conjugated at a time (8 MiB of complex64).
+_SLAB = 1 << 20
+
+
+def grid_shape(
+    shape: Sequence[int], psf_shape: Sequence[int], origin: Sequence[int], borders: Borders
+) -> tuple[int, ...]:
+    """Return the shape of the Fourier transforms that a convolution needs."""
+    grid = []
+    for length, support, centre in zip(shape, psf_shape, origin, strict=True):
+        if borders == "circular":
+            grid.append(length)
+            continue
+        ahead, behind = centre, support - 1 - centre
+        margin = max(ahead, behind) if borders == "zero" else ahead + behind
+        grid.append(fft.fast_length(length + margin))
+    return tuple(grid)
+
+
+def _corner(shape: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(length) for length in shape)
+
+
+def _reflected(position: Tensor, length: int) -> Tensor:
+    """Mirror positions at the borders between voxels (d c b a | a b c d | d c b a)."""
+    position = position % (2 * length)
+    return position.minimum(2 * length - 1 - position)
+
+
+def _unfold(work: Tensor, axis: int, length: int, mirror: Tensor) -> None:
+    """Write mirrored copies behind the image along one axis."""
+    if mirror.numel():
+        work.narrow(axis, length, mirror.numel()).copy_(work.index_select(axis, mirror))
+
+
+def _fold(work: Tensor, axis: int, length: int, mirror: Tensor) -> None:
+    """Add what lies behind the image onto the voxels that it mirrors: the adjoint of unfold."""
+    if mirror.numel():
+        outside = work.narrow(axis, length, mirror.numel())
+        work.narrow(axis, 0, length).index_add_(axis, mirror, outside)
+        outside.zero_()
