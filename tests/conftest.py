@@ -1,0 +1,50 @@
+"""Which tests need a viewer, and that they cannot be left out without being noticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Set by scripts/bootstrap.py for the whole suite: no Qt or no screen is then a failure.
+REQUIRE_GUI = os.environ.get("NAPARI_DECONV_REQUIRE_GUI") == "1"
+GUI_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
+GUI_FOLDERS = [Path(__file__).parent / "gui", Path(__file__).parent / "widgets"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("gui")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    in_gui = any(folder in collector.path.parents for folder in GUI_FOLDERS)
+    if REQUIRE_GUI and in_gui and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"A module that tests the viewer was left out: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if REQUIRE_GUI and report.skipped and item.get_closest_marker("gui"):
+        report.outcome = "failed"
+        report.longrepr = f"A test that needs the viewer was skipped: {report.longrepr}"
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    ran = any(item.get_closest_marker("gui") for item in getattr(session, "items", ()))
+    if REQUIRE_GUI and not ran and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line("No test of the viewer was run.", red=True)
