@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 # Set by scripts/bootstrap.py for the whole suite: no Qt or no screen is then a failure.
 REQUIRE_GUI = os.environ.get("NAPARI_DECONV_REQUIRE_GUI") == "1"
