@@ -1,0 +1,58 @@
+"""Checks that every room makes on an image before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deconv.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
+    """Return ``image`` as float32 in native byte order, never writing to the array given.
+
+    Parameters
+    ----------
+    image
+        Grey values, axes ``..., Y, X``, of any real type.
+    name
+        What the messages call it.
+
+    Returns
+    -------
+    ndarray of float32
+        The array itself where it is float32 already, else a copy.
+
+    Raises
+    ------
+    InputError
+        When it is empty, has fewer than two axes, is RGB, or holds anything but finite numbers.
+    """
+    array: NDArray[Any] = np.asarray(image)
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"The {name} holds {array.dtype} values; grey values are needed, so convert it first."
+        )
+    if array.ndim < 2:
+        raise InputError(f"The {name} has {array.ndim} axis; at least Y and X are needed.")
+    if array.size == 0:
+        raise InputError(f"The {name} is empty (shape {array.shape}).")
+    if array.ndim > 2 and array.shape[-1] in (3, 4) and min(array.shape[-3:-1]) > 8:
+        raise InputError(
+            f"The {name} looks like a colour (RGB) picture (shape {array.shape}); "
+            "give one colour channel, for instance image[..., 1]."
+        )
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32, copy=False)
+    # The sum is finite unless a value is not (or the sum overflows): one pass, no mask.
+    if not np.isfinite(values.sum(dtype=np.float64)) and not np.isfinite(values).all():
+        bad = int(values.size - np.isfinite(values).sum())
+        raise InputError(
+            f"The {name} holds {bad} values that are not finite (NaN or infinity) as float32; "
+            "replace them first, for instance with numpy.nan_to_num."
+        )
+    return values

@@ -1,0 +1,248 @@
+"""Background: out-of-focus haze by wavelets, and the camera's constant offset.
+
+The haze is CiDeR's section 3.4.1; ``docs/theory/background.md`` tells where the paper leaves room
+and what was chosen there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray  # noqa: TC002  (the registry reads the annotations)
+
+from napari_deconv.arrays import as_image
+from napari_deconv.registry import Advanced, Range, check_parameters, parameters_of
+
+# Side of the blocks whose means show the dark level, and the share of blocks taken as dark.
+_BLOCK = 8
+_DARK_SHARE = 0.01
+# Enough voxels for a dark level; a larger image is read plane by plane at regular steps.
+_ENOUGH = 4_000_000
+
+
+def estimate_background(
+    image: ArrayLike,
+    *,
+    method: Literal["wavelet", "constant"] = "wavelet",
+    level: Annotated[int, Range(1, 12)] = 7,
+    iterations: Annotated[int, Range(1, 100), Advanced()] = 3,
+    wavelet: Annotated[Literal["db2", "db4", "db6", "db8", "sym6", "sym8"], Advanced()] = "db6",
+    over_mean: Annotated[Literal["mean", "zero"], Advanced()] = "mean",
+) -> NDArray[np.float32]:
+    r"""Estimate the background: ``image - estimate_background(image)`` is the image without it.
+
+    Every plane is normalised to :math:`y = (image - d) / (max - d)`, with :math:`d` its first
+    percentile, so that a camera offset counts as darkness. Its excess over the mean is set aside,
+    :math:`r_0 = \min(y, \bar y)`, and then
+
+    .. math:: r_{k+1} = \min\left(A r_k, \sqrt{y} / 2\right),
+
+    where :math:`A` keeps only the approximation band of a wavelet transform. The background is
+    :math:`A` of the last :math:`r`, back in the image's own units.
+
+    Parameters
+    ----------
+    image
+        Grey values, axes ``..., Y, X``, of any real type and unit. Stacks and series are treated
+        plane by plane. It is not written to.
+    method
+        ``wavelet`` follows slow changes across a plane; ``constant`` is one number for the whole
+        image, the camera offset of :func:`estimate_offset`.
+    level
+        Levels of the wavelet transform: structures wider than about 2**level pixels count as
+        background. Fewer are used, with a warning, where a plane is narrower than twice that.
+    iterations
+        How often the estimate is lowered to half the square root of the image and smoothed again.
+    wavelet
+        The wavelet, by its short name.
+    over_mean
+        What takes the place of pixels brighter than their plane's mean: the ``mean``, or ``zero``
+        as the paper's sentence can also be read. Zero leaves most of an uneven haze in the image.
+
+    Returns
+    -------
+    ndarray of float32
+        The background, in the image's shape and units. Of ``a * image + c`` with a > 0 it is
+        ``a`` times the background of ``image``, plus ``c``.
+
+    Raises
+    ------
+    InputError
+        When the image is empty, RGB or holds values that are not finite.
+    ParameterError
+        When a parameter is out of bounds.
+
+    Warns
+    -----
+    UserWarning
+        When the planes are too small for ``level``; :func:`usable_level` tells beforehand.
+
+    References
+    ----------
+    CiDeR, section 3.4.1, after Zhao et al., Nature Biotechnology 40 (2022) 606 and Galloway,
+    Le Ru and Etchegoin, Applied Spectroscopy 63 (2009) 1370.
+    """
+    given = {
+        "method": method,
+        "level": level,
+        "iterations": iterations,
+        "wavelet": wavelet,
+        "over_mean": over_mean,
+    }
+    check_parameters("estimate_background", parameters_of(estimate_background), given)
+    values = as_image(image)
+    if method == "constant":
+        return np.full(values.shape, estimate_offset(values), np.float32)
+    used = usable_level(values.shape, level)
+    if used < level:
+        warnings.warn(
+            f"Planes of {values.shape[-2]} x {values.shape[-1]} pixels are too small for "
+            f"{level} wavelet levels; {used} are used, so structures wider than about "
+            f"{2**used} pixels count as background.",
+            stacklevel=2,
+        )
+    height, width = values.shape[-2:]
+    down, across = (_approximation(size, used, wavelet) for size in (height, width))
+    background = np.empty(values.shape, np.float32)
+    planes = values.reshape(-1, height, width)
+    for plane, result in zip(planes, background.reshape(planes.shape), strict=True):
+        result[...] = _haze(plane, down, across, iterations, over_mean)
+    return background
+
+
+def usable_level(shape: tuple[int, ...], level: int = 7) -> int:
+    """Return how many of ``level`` wavelet levels planes of ``shape`` allow.
+
+    The coarsest coefficients, 2**level pixels apart, have to fit at least twice into a plane;
+    with fewer they would say nothing about it.
+
+    Parameters
+    ----------
+    shape
+        The image's shape, of which the last two axes count.
+    level
+        The levels wished for.
+
+    Returns
+    -------
+    int
+        At least 1 and at most ``level``.
+    """
+    return max(1, min(level, min(shape[-2:]).bit_length() - 2))
+
+
+def estimate_offset(image: ArrayLike) -> float:
+    """Estimate the camera's constant offset: the grey value of no light.
+
+    Blocks of 8 x 8 pixels are averaged, and the offset is read from the darkest hundredth of
+    them: that quantile of the block means, raised by as much as a quantile of noise lies below
+    its mean. It assumes that light is absent, or nearly so, in at least one block in a hundred;
+    where haze covers everything the weakest haze is counted in, which no single image can tell
+    from an offset. Blocks without any variation (the padding of a registered or deskewed image)
+    are left out as long as others remain. Large images are read in part, at regular steps.
+
+    Parameters
+    ----------
+    image
+        Grey values, axes ``..., Y, X``, of any real type.
+
+    Returns
+    -------
+    float
+        In the image's units; of ``a * image + c`` with a > 0 it is ``a`` times that of ``image``,
+        plus ``c``.
+
+    Raises
+    ------
+    InputError
+        When the image is empty, RGB or holds values that are not finite.
+    """
+    from scipy.special import ndtri
+
+    planes = _some_planes(np.asarray(image))
+    values = as_image(planes)
+    means, deviations = _blocks(values)
+    varied = deviations > 0
+    if varied.any():
+        means, deviations = means[varied], deviations[varied]
+    dark = means <= np.quantile(means, 2 * _DARK_SHARE)
+    below = -ndtri(max(_DARK_SHARE, 0.5 / means.size)) / min(_BLOCK, *values.shape[-2:])
+    return float(np.quantile(means, _DARK_SHARE) + below * np.median(deviations[dark]))
+
+
+def _haze(
+    plane: NDArray[np.float32],
+    down: tuple[NDArray[np.float32], NDArray[np.float32]],
+    across: tuple[NDArray[np.float32], NDArray[np.float32]],
+    iterations: int,
+    over_mean: str,
+) -> NDArray[np.float32]:
+    """Estimate one plane's haze, with the approximation operators of its two axes."""
+    dark = np.float32(np.percentile(plane, 1))
+    span = np.float32(plane.max() - dark)
+    if not span > 0:
+        return np.full(plane.shape, dark)
+    image = (plane - dark) / span
+    mean = image.mean(dtype=np.float64).astype(np.float32)
+    ceiling = np.sqrt(np.maximum(image, 0)) / 2
+    residual = np.minimum(image, mean) if over_mean == "mean" else np.where(image > mean, 0, image)
+    for _ in range(iterations):
+        residual = np.minimum(_smooth(residual, down, across), ceiling)
+    return _smooth(residual, down, across) * span + dark
+
+
+def _smooth(
+    plane: NDArray[np.float32],
+    down: tuple[NDArray[np.float32], NDArray[np.float32]],
+    across: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Keep the approximation band of a plane: ``R_y (A_y plane A_x^T) R_x^T``."""
+    smooth: NDArray[np.float32] = np.linalg.multi_dot(
+        [down[1], np.linalg.multi_dot([down[0], plane, across[0].T]), across[1].T]
+    )
+    return smooth
+
+
+@lru_cache(maxsize=32)
+def _approximation(
+    size: int, level: int, wavelet: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the analysis (m, size) and synthesis (size, m) of the coarsest band along an axis.
+
+    The transform is linear and separable and only its coarsest band is kept, a few coefficients
+    per axis. As two thin matrices per axis it gives what pywt.wavedec2 and pywt.waverec2 give
+    with the detail bands set to zero, at a fraction of their time.
+    """
+    import pywt
+
+    analysis: NDArray[Any] = np.eye(size, dtype=np.float32)
+    lengths = []
+    for _ in range(level):
+        lengths.append(analysis.shape[0])
+        analysis = pywt.dwt(analysis, wavelet, mode="symmetric", axis=0)[0]
+    synthesis: NDArray[Any] = np.eye(analysis.shape[0], dtype=np.float32)
+    for length in reversed(lengths):
+        synthesis = pywt.idwt(synthesis, None, wavelet, mode="symmetric", axis=0)[:length]
+    return np.ascontiguousarray(analysis), np.ascontiguousarray(synthesis)
+
+
+def _some_planes(image: NDArray[Any]) -> NDArray[Any]:
+    """Take planes at regular steps, so that about ``_ENOUGH`` voxels remain."""
+    if image.ndim < 3 or image.size <= _ENOUGH:
+        return image
+    planes = image.reshape(-1, *image.shape[-2:])
+    return planes[:: -(-image.size // _ENOUGH)]
+
+
+def _blocks(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of every whole block of ``_BLOCK`` squared pixels."""
+    height, width = (min(_BLOCK, size) for size in values.shape[-2:])
+    rows, columns = values.shape[-2] // height, values.shape[-1] // width
+    whole = values[..., : rows * height, : columns * width]
+    blocks = whole.reshape(-1, rows, height, columns, width)
+    means = blocks.mean(axis=(2, 4), dtype=np.float64)
+    squares = np.square(blocks - means[:, :, None, :, None].astype(np.float32))
+    return means.ravel(), np.sqrt(squares.mean(axis=(2, 4), dtype=np.float64)).ravel()
