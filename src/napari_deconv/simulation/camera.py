@@ -21,12 +21,12 @@ def record(
     bits: int | None = 16,
     seed: int = 0,
 ) -> NDArray[Any]:
-    """Record an image of expected photons as a camera would.
+    r"""Record an image of expected photons as a camera would.
 
     Photons arrive at random (Poisson), each adds ``gain`` to the reading, the electronics add
     Gaussian noise and an offset, and the converter rounds and clips. Where nothing is clipped,
 
-    .. math:: variance = gain (mean - offset) + read\\_noise^2 (+ 1/12 \\text{ by rounding}).
+    .. math:: variance = gain\,(mean - offset) + \mathit{read\_noise}^2 (+ 1/12 \text{ by rounding}).
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def record(
     if bits is not None and not 1 <= bits <= 32:
         raise ParameterError(f"bits is {bits}, but has to be between 1 and 32, or None.")
     random = np.random.default_rng(seed)
-    reading: NDArray[np.float64] = random.poisson(expected) * gain
-    reading += random.normal(offset, read_noise, expected.shape)
+    reading = random.poisson(expected) * float(gain)
+    reading = reading + random.normal(offset, read_noise, expected.shape)
     if bits is None:
         return reading.astype(np.float32)
     kind = np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32

@@ -26,7 +26,7 @@ def filaments(
     count: int = 12,
     width: float = 1.5,
     persistence: float = 60.0,
-    spacing: Sequence[float] | None = None,
+    spacing: ArrayLike | None = None,
     seed: int = 0,
 ) -> Volume:
     """Draw long, gently bending filaments.
@@ -70,7 +70,7 @@ def filaments(
         position += step * direction
         _deposit(volume, position / voxel)
     gaussian_filter(volume, width / 2.3548 / voxel, mode="constant", output=volume)
-    return (volume / max(volume.max(), np.finfo(float).tiny)).astype(np.float32)
+    return _scaled(volume)
 
 
 def beads(
@@ -80,7 +80,7 @@ def beads(
     count: int = 20,
     diameter: float = 1.0,
     separation: float = 12.0,
-    spacing: Sequence[float] | None = None,
+    spacing: ArrayLike | None = None,
     seed: int = 0,
 ) -> tuple[Volume, NDArray[np.float64]]:
     """Draw equal, solid beads at sub-voxel positions.
@@ -130,7 +130,7 @@ def nuclei(
     count: int = 12,
     diameter: float = 40.0,
     texture: float = 0.5,
-    spacing: Sequence[float] | None = None,
+    spacing: ArrayLike | None = None,
     seed: int = 0,
 ) -> Volume:
     """Draw ellipsoidal nuclei with clumped chromatin.
@@ -164,8 +164,7 @@ def nuclei(
         box, share = _ellipsoid(shape, voxel, centre, radii, rotation, float(radii.max()))
         np.maximum(volume[box], share * random.uniform(0.5, 1.0), out=volume[box])
     clumps = haze(shape, scale=diameter / 12, spacing=voxel, seed=seed + 1)
-    volume *= 1 - texture * clumps
-    return volume / max(float(volume.max()), np.finfo(np.float32).tiny)
+    return _scaled(volume * (1 - texture * clumps))
 
 
 def shells(
@@ -174,7 +173,7 @@ def shells(
     count: int = 12,
     diameter: float = 24.0,
     thickness: float = 2.0,
-    spacing: Sequence[float] | None = None,
+    spacing: ArrayLike | None = None,
     seed: int = 0,
 ) -> Volume:
     """Draw hollow, ellipsoidal shells, as vesicles or membranes.
@@ -216,7 +215,7 @@ def haze(
     shape: Sequence[int],
     *,
     scale: float = 60.0,
-    spacing: Sequence[float] | None = None,
+    spacing: ArrayLike | None = None,
     seed: int = 0,
 ) -> Volume:
     """Draw a smooth, uneven haze.
@@ -249,11 +248,10 @@ def haze(
         along[axis] = -1
         spectrum *= np.exp(-2 * (np.pi * frequency * scale) ** 2).reshape(along)
     field = irfftn(spectrum, tuple(shape))
-    field -= field.min()
-    return (field / max(field.max(), np.finfo(float).tiny)).astype(np.float32)
+    return _scaled(field - field.min())
 
 
-def _voxel(shape: Sequence[int], spacing: Sequence[float] | None) -> NDArray[np.float64]:
+def _voxel(shape: Sequence[int], spacing: ArrayLike | None) -> NDArray[np.float64]:
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ParameterError(f"shape is {tuple(shape)}, but has to be two or three sizes above 0.")
     voxel = np.ones(len(shape)) if spacing is None else np.asarray(spacing, np.float64)
@@ -262,6 +260,13 @@ def _voxel(shape: Sequence[int], spacing: Sequence[float] | None) -> NDArray[np.
             f"spacing is {spacing}, but has to be {len(shape)} voxel sizes above 0, one per axis."
         )
     return voxel
+
+
+def _scaled(volume: NDArray[np.floating]) -> Volume:
+    """Scale the brightest voxel to 1; an empty volume stays empty."""
+    brightest = volume.max()
+    scaled: Volume = (volume / brightest if brightest > 0 else volume).astype(np.float32)
+    return scaled
 
 
 def _scatter(
@@ -307,7 +312,7 @@ def _ellipsoid(
     for row, radius in zip(rotation, np.maximum(radii, 1e-9), strict=True):
         distance += (sum(r * g for r, g in zip(row, grid, strict=True)) / radius) ** 2
     inside = (distance <= 1).reshape(np.stack([high - low, np.full(len(low), fine)], 1).ravel())
-    share = inside.mean(axis=tuple(range(1, 2 * len(low), 2)), dtype=np.float32)
+    share: Volume = inside.mean(axis=tuple(range(1, 2 * len(low), 2)), dtype=np.float32)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), share
 
 
