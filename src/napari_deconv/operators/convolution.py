@@ -117,17 +117,20 @@ class Convolution:
             _unfold(self._transform.work, axis, self.data_shape[axis], mirror)
         if not self._mirrors:
             self._clear_outside(self.object_shape)
-        self._filter(conjugate=False)
+        self._filter(self.otf, conjugate=False)
         if self.observer is not None:
             self.observer(estimate, self._data)
         return self._data if borrow else self._data.clone()
 
-    def adjoint(self, data: Tensor, *, borrow: bool = False) -> Tensor:
-        """Project back: ``H^T y``, of shape ``object_shape``; ``borrow`` as above."""
+    def adjoint(self, data: Tensor, *, borrow: bool = False, otf: Tensor | None = None) -> Tensor:
+        """Project back: ``H^T y``, of shape ``object_shape``.
+
+        ``borrow`` as above; another ``otf`` in place of the PSF's makes an unmatched projector.
+        """
         if data.data_ptr() != self._data.data_ptr():
             self._data.copy_(data)
         self._clear_outside(self.data_shape)
-        self._filter(conjugate=True)
+        self._filter(self.otf if otf is None else otf, conjugate=True)
         for axis, mirror in reversed(list(enumerate(self._mirrors))):
             _fold(self._transform.work, axis, self.data_shape[axis], mirror)
         return self._object if borrow else self._object.clone()
@@ -135,6 +138,10 @@ class Convolution:
     def crop(self, estimate: Tensor) -> Tensor:
         """Return the part of an estimate that lies within the image."""
         return estimate[_corner(self.data_shape)]
+
+    def extend(self, data: Tensor) -> Tensor:
+        """Return data on the estimate's domain, continued smoothly where that is larger."""
+        return self.periodic(data) if self.object_shape == self.grid else data.clone()
 
     def periodic(self, data: Tensor) -> Tensor:
         """Extend data smoothly to ``grid``, so that it repeats without a step.
@@ -156,16 +163,16 @@ class Convolution:
             data = torch.cat([data, ramp * after + (1 - ramp) * before], dim=axis)
         return data
 
-    def _filter(self, *, conjugate: bool) -> None:
-        """Multiply the work buffer by the OTF (or its conjugate) in Fourier space."""
+    def _filter(self, otf: Tensor, *, conjugate: bool) -> None:
+        """Multiply the work buffer by an OTF (or its conjugate) in Fourier space."""
         spectrum = self._transform.forward()
         if conjugate:
             # Slab by slab: the conjugate as a whole would cost as much memory as the OTF itself.
             step = max(1, _SLAB // max(1, spectrum[0].numel()))
             for start in range(0, spectrum.shape[0], step):
-                spectrum[start : start + step] *= self.otf[start : start + step].conj()
+                spectrum[start : start + step] *= otf[start : start + step].conj()
         else:
-            spectrum *= self.otf
+            spectrum *= otf
         self._transform.inverse(spectrum)
 
     def _clear_outside(self, shape: Sequence[int]) -> None:
