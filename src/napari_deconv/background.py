@@ -32,16 +32,16 @@ def estimate_background(
     wavelet: Annotated[Literal["db2", "db4", "db6", "db8", "sym6", "sym8"], Advanced()] = "db6",
     over_mean: Annotated[Literal["mean", "zero"], Advanced()] = "mean",
 ) -> NDArray[np.float32]:
-    r"""Estimate the background: ``image - estimate_background(image)`` is the image without it.
+    """Estimate the background: ``image - estimate_background(image)`` is the image without it.
 
-    Every plane is normalised to :math:`y = (image - d) / (max - d)`, with :math:`d` its first
-    percentile, so that a camera offset counts as darkness. Its excess over the mean is set aside,
-    :math:`r_0 = \min(y, \bar y)`, and then
+    Every plane is normalised to ``y = (image - dark) / (max - dark)``, with its first percentile
+    for ``dark``, so that a camera offset counts as darkness. Its excess over the mean is set
+    aside, ``r = min(y, mean(y))``, and then, ``iterations`` times,
 
-    .. math:: r_{k+1} = \min\left(A r_k, \sqrt{y} / 2\right),
+    ``r = min(A r, sqrt(y) / 2)``,
 
-    where :math:`A` keeps only the approximation band of a wavelet transform. The background is
-    :math:`A` of the last :math:`r`, back in the image's own units.
+    where ``A`` keeps only the approximation band of a wavelet transform. The background is ``A``
+    of the last ``r``, back in the image's own units.
 
     Parameters
     ----------

@@ -21,12 +21,11 @@ def record(
     bits: int | None = 16,
     seed: int = 0,
 ) -> NDArray[Any]:
-    r"""Record an image of expected photons as a camera would.
+    """Record an image of expected photons as a camera would.
 
     Photons arrive at random (Poisson), each adds ``gain`` to the reading, the electronics add
     Gaussian noise and an offset, and the converter rounds and clips. Where nothing is clipped,
-
-    .. math:: variance = gain\,(mean - offset) + \mathit{read\_noise}^2 (+ 1/12 \text{ by rounding}).
+    ``variance = gain * (mean - offset) + read_noise**2``, plus 1/12 by the rounding.
 
     Parameters
     ----------

@@ -257,7 +257,7 @@ def _voxel(shape: Sequence[int], spacing: ArrayLike | None) -> NDArray[np.float6
     voxel = np.ones(len(shape)) if spacing is None else np.asarray(spacing, np.float64)
     if voxel.shape != (len(shape),) or not (voxel > 0).all():
         raise ParameterError(
-            f"spacing is {spacing}, but has to be {len(shape)} voxel sizes above 0, one per axis."
+            f"spacing is {spacing!r}, but has to be {len(shape)} voxel sizes above 0, one per axis."
         )
     return voxel
 
