@@ -59,7 +59,12 @@ class Auto:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: what may be put in, in which unit, and what it means."""
+    """One parameter: what may be put in, in which unit, and what it means.
+
+    ``kind`` is the type of a single value; ``length`` counts the values of a tuple, where 0 is
+    any number of them, and is None for a single value. ``choices`` are words that may stand for,
+    or beside, such values.
+    """
 
     name: str
     kind: type
@@ -96,12 +101,11 @@ class Parameter:
             return None
         if isinstance(value, str) and value == "auto" and self.allows_auto:
             return value
-        if self.choices:
-            if value not in self.choices:
-                raise ParameterError(
-                    f"{self.name} is {value!r}, but has to be one of: {', '.join(self.choices)}."
-                )
+        if isinstance(value, str) and value in self.choices:
             return value
+        if self.choices and (self.kind is str or isinstance(value, str)):
+            known = ", ".join(self.choices)
+            raise ParameterError(f"{self.name} is {value!r}, but has to be one of: {known}.")
         if self.length is not None:
             return self._check_tuple(value)
         if self.kind is bool:
@@ -118,9 +122,10 @@ class Parameter:
         try:
             items = tuple(value)
         except TypeError:
-            items = ()
-        if len(items) != self.length:
-            raise ParameterError(f"{self.name} is {value!r}, but needs {self.length} numbers.")
+            items = (value,) if self.length == 0 else ()
+        if isinstance(value, str) or not items or (self.length and len(items) != self.length):
+            count = f"{self.length} numbers" if self.length else "numbers, one for each axis"
+            raise ParameterError(f"{self.name} is {value!r}, but needs {count}.")
         return tuple(self._check_number(item) for item in items)
 
     def _check_number(self, value: Any) -> Any:
@@ -162,10 +167,9 @@ def parameters_of(
         In the order of the signature.
     """
     keyword_only = not inspect.isclass(source)
-    hints = typing.get_type_hints(source, include_extras=True)
     helps = _docstring_helps(source)
     return {
-        name: _read(name, hints[name], parameter.default, helps.get(name, ""))
+        name: _read(name, _hint(source, parameter), parameter.default, helps.get(name, ""))
         for name, parameter in inspect.signature(source).parameters.items()
         if name not in skip and (not keyword_only or parameter.kind is parameter.KEYWORD_ONLY)
     }
@@ -367,6 +371,13 @@ def _docstring_helps(source: Callable[..., Any]) -> dict[str, str]:
     }
 
 
+def _hint(source: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Evaluate one annotation; the others may name types that are known to type checkers only."""
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    return eval(parameter.annotation, vars(importlib.import_module(source.__module__)))
+
+
 def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
     """Turn one annotation into a parameter."""
     extras: tuple[Any, ...] = ()
@@ -394,7 +405,7 @@ def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
     length = None
     if get_origin(kind) is tuple:
         items = get_args(kind)
-        length, kind = len(items), items[0]
+        length, kind = (0 if items[-1] is Ellipsis else len(items)), items[0]
 
     def extra(cls: type) -> Any:
         return next((item for item in extras if isinstance(item, cls)), None)
