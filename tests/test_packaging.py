@@ -1,0 +1,102 @@
+"""What is shipped: the manifest on the installed distribution, the metadata, the versions."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from npe2 import PluginManifest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+MANIFEST = PluginManifest.from_distribution("napari-deconv")
+CONTRIBUTIONS = MANIFEST.contributions
+COMMANDS = {command.id: command for command in CONTRIBUTIONS.commands or []}
+
+
+def test_manifest_has_the_name_that_people_see() -> None:
+    assert MANIFEST.name == PROJECT["name"] == "napari-deconv"
+    assert MANIFEST.display_name == "Deconvolution"
+    assert MANIFEST.is_visible
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_command_leads_to_something_that_can_be_called(command) -> None:
+    from npe2._command_registry import import_python_name
+
+    assert callable(import_python_name(command.python_name))
+
+
+def test_each_command_is_a_dock_or_a_sample() -> None:
+    docks = [widget.command for widget in CONTRIBUTIONS.widgets or []]
+    samples = [sample.command for sample in CONTRIBUTIONS.sample_data or []]
+    assert sorted(docks + samples) == sorted(COMMANDS)
+
+
+def test_docks_have_their_names() -> None:
+    names = {widget.command: widget.display_name for widget in CONTRIBUTIONS.widgets or []}
+    assert names == {
+        "napari-deconv.psf": "PSF",
+        "napari-deconv.background": "Background",
+        "napari-deconv.deconvolution": "Deconvolution",
+    }
+
+
+def test_each_dock_is_in_the_menu() -> None:
+    menus = CONTRIBUTIONS.menus
+    (entry,) = menus["napari/layers/filter"]
+    listed = {item.command for item in menus[entry.submenu]}
+    assert listed == {widget.command for widget in CONTRIBUTIONS.widgets or []}
+    assert entry.submenu in {submenu.id for submenu in CONTRIBUTIONS.submenus or []}
+
+
+def test_each_preference_is_read_somewhere() -> None:
+    manifest = yaml.safe_load((ROOT / "src/napari_deconv/napari.yaml").read_text("utf-8"))
+    sources = "\n".join(
+        path.read_text("utf-8") for path in (ROOT / "src/napari_deconv/widgets").rglob("*.py")
+    )
+    for section, configuration in manifest["contributions"]["configurations"].items():
+        assert re.search(rf"\b{section}\b", sources)
+        for name in configuration["properties"]:
+            assert re.search(rf"\b{name}\b", sources), name
+
+
+def test_one_version_everywhere() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    newest = re.search(r"^## \[(.+?)\] - \S+$", changelog, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == PROJECT["version"] == citation["version"]
+    assert metadata("napari-deconv")["Version"] == PROJECT["version"]
+
+
+def test_metadata_as_the_hub_wants_it() -> None:
+    installed = metadata("napari-deconv")
+    assert "Framework :: napari" in installed.get_all("Classifier")
+    assert installed["License-Expression"] == "BSD-3-Clause"
+    assert installed["Requires-Python"] == ">=3.11"
+    urls = {line.split(",")[0] for line in installed.get_all("Project-URL")}
+    assert {"Documentation", "Bug Tracker", "Source Code", "User Support"} <= urls
+
+
+def test_no_qt_binding_is_forced_on_anybody() -> None:
+    forced = re.compile(r"^(pyqt\d|pyside|napari\[)", re.IGNORECASE)
+    assert not [name for name in PROJECT["dependencies"] if forced.match(name)]
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    left = re.compile(r"\b(TODO|FIXME|XXX|TBD|lorem ipsum|placeholder)\b", re.IGNORECASE)
+    files = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    files += (ROOT / "src").rglob("*.py")
+    found = [f"{path.name}: {match[0]}" for path in files for match in left.finditer(_text(path))]
+    # A form's greyed hint is called a placeholder by Qt.
+    assert not [item for item in found if not item.endswith(".py: placeholder")]
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8")
