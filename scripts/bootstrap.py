@@ -89,8 +89,8 @@ def install_system_packages(names: list[str]) -> None:
             )
         apt = ["sudo", *apt]
     say(f"installing with apt: {' '.join(missing)}")
-    subprocess.run([*apt, "update", "-qq"], check=True)
-    subprocess.run([*apt, "install", "-y", "-qq", "--no-install-recommends", *missing], check=True)
+    for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
+        subprocess.run([*apt, "-qq", *step], check=True, stdout=subprocess.DEVNULL)
 
 
 def is_installed(package: str) -> bool:
