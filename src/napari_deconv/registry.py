@@ -6,6 +6,7 @@ provenance record and the tables in the documentation are all made from that one
 nobody types a default, a bound or an explanation twice.
 """
 
+# ruff: noqa: A002  (id is the word that people type)
 from __future__ import annotations
 
 import difflib
@@ -262,7 +263,7 @@ _modalities: dict[str, Modality] = {}
 
 
 def method(
-    id: str,  # noqa: A002  (the word that people type)
+    id: str,
     *,
     title: str,
     cites: tuple[str, ...] | list[str] = (),
@@ -283,7 +284,7 @@ def psf_model(
     id: str,
     *,
     title: str,
-    cites: tuple[str, ...] | list[str] = (),  # noqa: A002
+    cites: tuple[str, ...] | list[str] = (),
 ) -> Callable[[F], F]:
     """Register a PSF model."""
     return lambda function: _add(_psf_models, PsfModel(id, title, tuple(cites), function), function)
@@ -293,7 +294,7 @@ def modality(
     id: str,
     *,
     title: str,
-    cites: tuple[str, ...] | list[str] = (),  # noqa: A002
+    cites: tuple[str, ...] | list[str] = (),
 ) -> Callable[[F], F]:
     """Register an imaging modality."""
     return lambda function: _add(_modalities, Modality(id, title, tuple(cites), function), function)
@@ -320,7 +321,7 @@ def modalities() -> dict[str, Modality]:
 E_ = TypeVar("E_", bound=Entry)
 
 
-def find(entries: Mapping[str, E_], id: str, kind: str) -> E_:  # noqa: A002
+def find(entries: Mapping[str, E_], id: str, kind: str) -> E_:
     """Look ``id`` up, or say what is known instead.
 
     Raises

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.operators.back_projector import wiener_butterworth
-from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.slabs import slabs, total
 from napari_deconv.registry import Advanced, Range, Unit, method
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def richardson_lucy(
     data: Tensor,
     blur: Convolution,
     *,
-    iterations: Annotated[int, Range(1, 2000)] = 30,
+    iterations: Annotated[int, Range(1, 10000)] = 30,
     acceleration: Annotated[Literal["none", "biggs-andrews", "nesterov"], Advanced()] = "none",
     start: Annotated[Literal["flat", "data"], Advanced()] = "flat",
     projector: Annotated[Literal["matched", "wiener-butterworth"], Advanced()] = "matched",
@@ -104,11 +104,11 @@ def _start(data: Tensor, blur: Convolution, floor: Tensor, start: str) -> Tensor
     """Return the first estimate; no voxel begins at zero, since nothing would ever lift it."""
     import torch
 
-    light = float((data - floor).mean(dtype=torch.float64))
+    light = total(data - floor) / data.numel()
     level = max(light, 1e-3 * float(data.mean()), 1e-30)
     if start == "data":
         return blur.extend(data - floor).clamp_(min=1e-3 * level)
-    seen = float(blur.sensitivity.expand(blur.object_shape).sum(dtype=torch.float64))
+    seen = total(blur.sensitivity.expand(blur.object_shape))
     level *= data.numel() / seen
     return torch.full(blur.object_shape, level, dtype=data.dtype, device=data.device)
 
@@ -138,9 +138,9 @@ class _Likelihood:
         model = self.blur(point, borrow=True)
         divergence = 0.0
         for y, p, b in slabs(self.data, model, self.floor):
-            total = p.sum(dtype=torch.float64) + b.expand_as(p).sum(dtype=torch.float64)
+            light = total(p) + total(b.expand_as(p))
             self._divide(y, p, b)
-            divergence += float(total + (torch.xlogy(y, p) - y).sum(dtype=torch.float64))
+            divergence += light + total(torch.xlogy(y, p) - y)
         return model, divergence
 
     def _divide(self, y: Tensor, p: Tensor, b: Tensor) -> None:
@@ -225,8 +225,8 @@ def _biggs_andrews(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
             x.copy_(y)
             model.advance(x, c, s)
             torch.sub(x, y, out=y)
-            product += float((y * g).sum(dtype=torch.float64))
-            square += float((g * g).sum(dtype=torch.float64))
+            product += total(y * g)
+            square += total(g * g)
         # The change stands in ``point`` now; the last one's place becomes the next point.
         point, change = change, point
         steps += 1
@@ -249,7 +249,7 @@ def _unmatched(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     otf = wiener_butterworth(model.blur)
     # What the projector makes of a perfect ratio: 1 inside, anything in an extended margin.
     neutral = 1 - model.blur.adjoint(torch.ones_like(model.data), otf=otf)
-    light = float((model.data - model.floor).clamp_(min=0).sum(dtype=torch.float64))
+    light = total((model.data - model.floor).clamp_(min=0))
     best, previous = float("inf"), estimate.clone()
     while True:
         ratio, divergence = model.measured_ratio(estimate)
@@ -259,5 +259,5 @@ def _unmatched(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
         best = divergence
         previous.copy_(estimate)
         estimate *= model.correction(ratio, otf).add_(neutral).clamp_(min=0)
-        estimate *= light / float((estimate * model.blur.sensitivity).sum(dtype=torch.float64))
+        estimate *= light / total(estimate * model.blur.sensitivity)
         yield estimate

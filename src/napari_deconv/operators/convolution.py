@@ -16,6 +16,7 @@ What happens beyond the border of an image is part of the model:
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -158,7 +159,7 @@ class Convolution:
             index = torch.arange(margin, device=data.device)
             after = data.index_select(axis, _reflected(data.shape[axis] + index, data.shape[axis]))
             before = data.index_select(axis, _reflected(index - margin, data.shape[axis]))
-            ramp = (1 + torch.cos(torch.pi * (index + 1) / (margin + 1))) / 2
+            ramp = (1 + torch.cos((index + 1) * (torch.pi / (margin + 1)))) / 2
             ramp = ramp.to(data.dtype).reshape([-1 if i == axis else 1 for i in range(data.ndim)])
             data = torch.cat([data, ramp * after + (1 - ramp) * before], dim=axis)
         return data
@@ -196,13 +197,18 @@ class Convolution:
         """Return the OTF: the PSF wrapped onto the grid with its origin at index zero."""
         import torch
 
-        wrapped = np.zeros(self.grid)
-        indices = [
-            (np.arange(n) - o) % g for n, o, g in zip(psf.shape, origin, self.grid, strict=True)
+        if any(n > g for n, g in zip(psf.shape, self.grid, strict=True)):
+            psf, origin = _wrapped(psf, origin, self.grid)
+        work = self._transform.work.zero_()
+        kernel = torch.from_numpy(np.ascontiguousarray(psf)).to(self.dtype).to(self.device)
+        # The origin goes to index zero: each axis falls into the part from there on, which comes
+        # first, and the part before, which comes last.
+        parts = [
+            ((slice(o, n), slice(0, n - o)), (slice(0, o), slice(g - o, g)))
+            for n, o, g in zip(psf.shape, origin, self.grid, strict=True)
         ]
-        # Added up, not assigned: a PSF larger than a circular image meets itself.
-        np.add.at(wrapped, np.ix_(*indices), psf)
-        self._transform.work.copy_(torch.from_numpy(wrapped))
+        for corner in product(*parts):
+            work[tuple(p[1] for p in corner)] = kernel[tuple(p[0] for p in corner)]
         return self._transform.forward().clone()
 
     def _sensitivity(self, total: float) -> Tensor:
@@ -231,6 +237,16 @@ def grid_shape(
         margin = max(ahead, behind) if borders == "zero" else ahead + behind
         grid.append(fft.fast_length(length + margin))
     return tuple(grid)
+
+
+def _wrapped(
+    psf: NDArray[np.floating], origin: Sequence[int], grid: Sequence[int]
+) -> tuple[NDArray[np.floating], tuple[int, ...]]:
+    """Fold a PSF that is larger than the circular image it meets itself in."""
+    folded = np.zeros(grid)
+    places = [(np.arange(n) - o) % g for n, o, g in zip(psf.shape, origin, grid, strict=True)]
+    np.add.at(folded, np.ix_(*places), psf)
+    return folded, (0,) * len(grid)
 
 
 def _corner(shape: Sequence[int]) -> tuple[slice, ...]:

@@ -26,3 +26,10 @@ def slabs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     step = max(1, _ELEMENTS * first.shape[0] // first.numel())
     for start in range(0, first.shape[0], step):
         yield tuple(t[start : start + step] if t.ndim else t for t in tensors)
+
+
+def total(tensor: Tensor) -> float:
+    """Return the sum of a tensor, in float64 where the device has it."""
+    import torch
+
+    return float(tensor.sum(dtype=None if tensor.device.type == "mps" else torch.float64))
