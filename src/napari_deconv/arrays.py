@@ -56,3 +56,23 @@ def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
             "replace them first, for instance with numpy.nan_to_num."
         )
     return values
+
+
+def some_planes(image: NDArray[Any], enough: int) -> NDArray[Any]:
+    """Take planes at regular steps, so that about ``enough`` voxels remain, and at least a plane.
+
+    Parameters
+    ----------
+    image
+        Axes ``..., Y, X``.
+    enough
+        Number of voxels beyond which planes are left out.
+
+    Returns
+    -------
+    ndarray
+        The planes taken, axes ``plane, Y, X``, or the image itself where it is small enough.
+    """
+    if image.ndim < 3 or image.size <= enough:
+        return image
+    return image.reshape(-1, *image.shape[-2:])[:: -(-image.size // enough)]

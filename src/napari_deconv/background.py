@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray  # noqa: TC002  (the registry reads the annotations)
 
-from napari_deconv.arrays import as_image
+from napari_deconv.arrays import as_image, some_planes
 from napari_deconv.registry import Advanced, Range, check_parameters, parameters_of
 
 # Side of the blocks whose means show the dark level, and the share of blocks taken as dark.
@@ -142,7 +142,7 @@ def estimate_offset(image: ArrayLike) -> float:
     its mean. It assumes that light is absent, or nearly so, in at least one block in a hundred;
     where haze covers everything the weakest haze is counted in, which no single image can tell
     from an offset. Blocks without any variation (the padding of a registered or deskewed image)
-    are left out as long as others remain. Large images are read in part, at regular steps.
+    are left out unless most are like that. Of a large stack planes at regular steps are read.
 
     Parameters
     ----------
@@ -162,11 +162,10 @@ def estimate_offset(image: ArrayLike) -> float:
     """
     from scipy.special import ndtri
 
-    planes = _some_planes(np.asarray(image))
-    values = as_image(planes)
+    values = as_image(some_planes(np.asarray(image), _ENOUGH))
     means, deviations = _blocks(values)
     varied = deviations > 0
-    if varied.any():
+    if 2 * varied.sum() > varied.size:
         means, deviations = means[varied], deviations[varied]
     dark = means <= np.quantile(means, 2 * _DARK_SHARE)
     below = -ndtri(max(_DARK_SHARE, 0.5 / means.size)) / min(_BLOCK, *values.shape[-2:])
@@ -227,14 +226,6 @@ def _approximation(
     for length in reversed(lengths):
         synthesis = pywt.idwt(synthesis, None, wavelet, mode="symmetric", axis=0)[:length]
     return np.ascontiguousarray(analysis), np.ascontiguousarray(synthesis)
-
-
-def _some_planes(image: NDArray[Any]) -> NDArray[Any]:
-    """Take planes at regular steps, so that about ``_ENOUGH`` voxels remain."""
-    if image.ndim < 3 or image.size <= _ENOUGH:
-        return image
-    planes = image.reshape(-1, *image.shape[-2:])
-    return planes[:: -(-image.size // _ENOUGH)]
 
 
 def _blocks(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
