@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence  # noqa: TC003  (the registry reads the annotations)
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray  # noqa: TC002
 
 from napari_deconv.arrays import as_image
 from napari_deconv.assessment import residual, similarity
 from napari_deconv.assessment.noise import estimate_noise
 from napari_deconv.assessment.resolution import fwhm
 from napari_deconv.errors import InputError, ParameterError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -195,13 +192,11 @@ def _misfit(
     from napari_deconv.simulation.imaging import convolve
 
     prediction = convolve(x, psf, borders="reflect") + background
-    inside = (
+    spatial = x.shape[x.ndim - psf.ndim :]
+    margins = [min(m // 2, n // 4) for n, m in zip(spatial, psf.shape, strict=True)]
+    inside: tuple[Any, ...] = (
         ...,
-        *(
-            slice(margin, size - margin)
-            for size, width in zip(x.shape[x.ndim - psf.ndim :], psf.shape, strict=True)
-            for margin in [min(width // 2, size // 4)]
-        ),
+        *(slice(margin, n - margin) for n, margin in zip(spatial, margins, strict=True)),
     )
     noise = estimate_noise(data)
     seen, expected = data[inside], prediction[inside]
