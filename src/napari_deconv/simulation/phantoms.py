@@ -70,7 +70,10 @@ def filaments(
         position += step * direction
         _deposit(volume, position / voxel)
     gaussian_filter(volume, width / 2.3548 / voxel, mode="constant", output=volume)
-    return _scaled(volume)
+    # Where filaments cross or stand upright they add up; there they are cut to a common height.
+    lit = volume > 0.05 * volume.max()
+    ridge = np.percentile(volume[lit], 90) if lit.any() else 1.0
+    return _scaled(np.minimum(volume, ridge))
 
 
 def beads(
