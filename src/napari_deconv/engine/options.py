@@ -1,0 +1,81 @@
+"""What every restoration can be told, whatever the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from napari_deconv.registry import Advanced, Range, Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of :func:`napari_deconv.restore` that do not depend on the method.
+
+    Parameters
+    ----------
+    iterations
+        Number of steps, or automatic: as many as the stopping rule finds.
+    stopping
+        The rule behind automatic iterations. Held-out: a tenth of the photons is set aside, and
+        the steps that predict it best are counted. Relative change: until a step changes the
+        estimate by less than the tolerance.
+    tolerance
+        Relative change of the estimate at which that rule stops.
+    max_iterations
+        Most steps that automatic iterations may take.
+    borders
+        What lies beyond the image: more of the object, which the PSF lets shine in (extended), its
+        mirror image (reflect), the opposite side (circular), or nothing (zero).
+    spacing
+        Voxel size of the image on its last axes (Z, Y, X).
+    psf_spacing
+        Voxel size of the PSF; where it differs from the image's, the PSF is resampled.
+    psf_centre
+        Where the PSF's origin is: at index n // 2, at its brightest voxel, at its centroid, or at
+        the voxel given. Another origin moves the result, it does not blur it.
+    psf_background
+        Offset to subtract from the PSF; automatic takes it from the faces of raw camera counts.
+    psf_energy
+        Share of the PSF's energy to keep: what lies outside costs time and memory.
+    background
+        Intensity that lies over the whole image, such as the camera's offset: part of the model
+        for photon-counting methods, subtracted first for the others.
+    gain
+        Counts of the image for each photon; automatic estimates it from the image's own noise.
+    read_noise
+        Standard deviation of the camera's read noise; automatic estimates it.
+    tiles
+        Size of the blocks to work in: automatic only splits what does not fit into memory.
+    memory_limit
+        Memory to use at most; 60 % of what is free when not given.
+    device
+        Where to compute: auto, cpu, cuda, cuda:1, mps.
+    threads
+        Processor threads; all that torch is set to when not given.
+    seed
+        Seed of everything random (held-out photons).
+    """
+
+    iterations: Annotated[int | Literal["auto"], Range(1, 10000)] = "auto"
+    stopping: Annotated[Literal["held-out", "relative-change"], Advanced()] = "held-out"
+    tolerance: Annotated[float, Range(1e-8, 0.5, logarithmic=True), Advanced()] = 1e-3
+    max_iterations: Annotated[int, Range(1, 10000), Advanced()] = 500
+    borders: Annotated[Literal["extended", "reflect", "circular", "zero"], Advanced()] = "extended"
+    spacing: Annotated[tuple[float, ...] | None, Range(1e-6, 1e6), Unit("um")] = None
+    psf_spacing: Annotated[tuple[float, ...] | None, Range(1e-6, 1e6), Unit("um")] = None
+    psf_centre: Annotated[
+        Literal["index", "peak", "centroid"] | tuple[int, ...], Range(0), Advanced()
+    ] = "index"
+    psf_background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = "auto"
+    psf_energy: Annotated[float, Range(0.5, 1), Advanced()] = 0.999
+    background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
+    gain: Annotated[float | Literal["auto"], Range(1e-9), Unit("counts per photon"), Advanced()] = (
+        "auto"
+    )
+    read_noise: Annotated[float | Literal["auto"], Range(0), Unit("counts"), Advanced()] = 0.0
+    tiles: Annotated[Literal["auto"] | tuple[int, ...] | None, Range(1), Advanced()] = "auto"
+    memory_limit: Annotated[float | None, Range(0.01), Unit("GB"), Advanced()] = None
+    device: Annotated[str, Advanced()] = "auto"
+    threads: Annotated[int | None, Range(1, 1024), Advanced()] = None
+    seed: Annotated[int, Range(0, 2**32 - 1), Advanced()] = 0

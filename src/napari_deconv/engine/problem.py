@@ -1,0 +1,339 @@
+"""What is to be restored, from what, with which kernel: everything checked before a job starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deconv.assessment.noise import Noise, estimate_noise
+from napari_deconv.background import estimate_offset
+from napari_deconv.engine.options import Options
+from napari_deconv.engine.plan import Demand, choose_tiles
+from napari_deconv.engine.run import Run
+from napari_deconv.engine.source import Source
+from napari_deconv.errors import InputError, ParameterError
+from napari_deconv.operators.convolution import Convolution
+from napari_deconv.operators.kernel import Kernel, prepare_kernel
+from napari_deconv.registry import Method, check_parameters, parameters_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import device
+
+    from napari_deconv.engine.stopping import Rule
+
+# Voxels of the region on which automatic values are found.
+_REPRESENTATIVE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of one frame, with what lies around it, as the method will see it.
+
+    Attributes
+    ----------
+    data, floor
+        Intensities, and the part of them that is background.
+    kernel, borders
+        The forward model.
+    inner
+        Where the piece itself lies in it.
+    """
+
+    data: NDArray[np.float32]
+    floor: NDArray[np.float32] | float
+    kernel: Kernel
+    borders: Any
+    inner: tuple[slice, ...]
+
+
+class Problem:
+    """Image, PSF, method and options, checked and ready to be cut into blocks."""
+
+    def __init__(
+        self,
+        image: Any,
+        method: Method,
+        psf: Any,
+        region: Sequence[slice] | None,
+        given: Mapping[str, Any],
+    ) -> None:
+        self.method = method
+        self.options, self.parameters, background = _sorted_out(method, given)
+        if method.needs_psf and psf is None:
+            raise InputError(
+                f"{method.title} needs a PSF. Generate one from your objective's data, or choose "
+                "the layer or file that holds it."
+            )
+        psfs, self._kernel_index = _psfs(psf, image)
+        ndim = psfs[0].ndim if psfs else min(np.ndim(image), max(method.ndim))
+        if ndim not in method.ndim:
+            raise InputError(f"{method.title} does not work on images of {ndim} axes.")
+        self.source = Source(image, ndim, region)
+        self.remarks: list[str] = []
+        self.kernels = [self._kernel(p) for p in psfs]
+        self.halo = tuple(max(k.array.shape[a] for k in self.kernels) for a in range(ndim))
+        self._floor_source = self._background(background, image, region)
+        self._blur: tuple[Any, Convolution] | None = None
+
+    def demand(self, device: device) -> Demand:
+        """Return what decides the memory of a block."""
+        largest = max(self.kernels, key=lambda k: k.array.size)
+        shape, origin = largest.array.shape, largest.origin
+        parameters = self.parameters
+        return Demand(self.method, parameters, shape, origin, self.options.borders, device)
+
+    def tile(self, device: device, budget: float) -> tuple[int, ...]:
+        """Return the size of a block's core."""
+        whole = self.source.spatial_shape
+        wanted = self.options.tiles
+        if wanted is None:
+            return whole
+        if wanted == "auto":
+            return choose_tiles(whole, self.halo, self.demand(device), budget)
+        return tuple(min(t, n) for t, n in zip(wanted, whole, strict=True))
+
+    def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
+        """Read a piece of a frame with its surroundings."""
+        borders = self.options.borders
+        outer, inner = self.source.outer(core, self.halo, borders)
+        data = self.source.read(frame, outer, borders)
+        floor: NDArray[np.float32] | float
+        if isinstance(self._floor_source, Source):
+            floor = self._floor_source.read(frame, outer, borders)
+        else:
+            floor = self._floor_source
+        split = any(i != slice(0, n) for i, n in zip(inner, data.shape, strict=True))
+        kernel = self.kernels[self._kernel_index(tuple(frame))]
+        return Block(data, floor, kernel, "extended" if split else borders, inner)
+
+    def start(
+        self,
+        block: Block,
+        parameters: Mapping[str, Any],
+        noise: Noise,
+        device: device,
+        *,
+        rule: Rule | None = None,
+        held_out: tuple[NDArray[np.float32], float] | None = None,
+    ) -> Run:
+        """Set the method to work on a block."""
+        import torch
+
+        data, floor = self.as_wanted(block)
+        if floor is not block.floor:
+            # The background is gone from the data, so the camera's offset is as much lower.
+            noise = Noise(noise.gain, noise.offset - float(np.mean(block.floor)), noise.read_noise)
+        model = torch.as_tensor(floor, dtype=torch.float32).to(device)
+        aside = None
+        if held_out is not None:
+            aside = (torch.from_numpy(held_out[0]).to(device), held_out[1])
+        return Run(
+            self.method,
+            dict(parameters) | self.context(model, noise),
+            torch.from_numpy(data).to(device),
+            self.blur(block, data.shape, device),
+            floor=model,
+            noise=noise,
+            rule=rule,
+            held_out=aside,
+        )
+
+    def context(self, floor: Any, noise: Noise) -> dict[str, Any]:
+        """Return the parameters that the engine fills in, where the method knows them."""
+        values = {
+            "background": floor,
+            "gain": noise.gain,
+            "read_noise": noise.read_noise if self.options.read_noise else 0.0,
+            "seed": self.options.seed,
+        }
+        if self.method.iterative:
+            # The engine counts the steps; the method goes on for as long as it is asked to.
+            values["iterations"] = int(self.method.parameters["iterations"].range.upper or 10**9)
+        return {name: values[name] for name in self.method.parameters if name in values}
+
+    def blur(self, block: Block, shape: Sequence[int], device: device) -> Convolution:
+        """Return the forward model of a block; the last one is kept, since most are alike."""
+        key = (id(block.kernel), tuple(shape), block.borders, str(device))
+        if self._blur is None or self._blur[0] != key:
+            self._blur = None  # before the next one asks for memory
+            operator = Convolution(
+                block.kernel.array,
+                shape,
+                block.borders,
+                origin=block.kernel.origin,
+                spacing=self._spacing(self.options.spacing),
+                device=device,
+            )
+            self._blur = (key, operator)
+        return self._blur[1]
+
+    def forget(self) -> None:
+        """Let go of the forward model and its memory."""
+        self._blur = None
+
+    def remark(self, words: str) -> None:
+        """Keep something that the user should know."""
+        if words not in self.remarks:
+            self.remarks.append(words)
+
+    def noise(self) -> Noise:
+        """Return the camera's noise: given, or estimated from a representative region."""
+        wanted_gain, wanted_read = self.options.gain, self.options.read_noise
+        block = self.block(*self.representative)
+        if min(block.data.shape[-2:]) < 12:
+            self.remark("The image is too small to estimate its noise from: a gain of 1 is used.")
+            noise = Noise(1.0, 0.0, 0.0)
+        else:
+            noise = estimate_noise(block.data[block.inner])
+        gain = noise.gain if wanted_gain == "auto" else float(wanted_gain)
+        read = noise.read_noise if wanted_read == "auto" else float(wanted_read)
+        if wanted_gain != "auto" and wanted_read == 0:
+            read = 0.0
+        elif wanted_read == 0:
+            read = noise.read_noise
+        return Noise(gain, noise.offset, read)
+
+    @property
+    def representative(self) -> tuple[tuple[int, ...], tuple[slice, ...]]:
+        """A frame, and in it a region of bounded size in which there is much to see."""
+        frames = list(self.source.frames)
+        frame = frames[len(frames) // 2]
+        shape = self.source.spatial_shape
+        size = list(shape)
+        while int(np.prod(size)) > _REPRESENTATIVE:
+            axis = int(np.argmax([n if n > 32 else 0 for n in size[-2:]])) + len(size) - 2
+            if size[axis] <= 32:
+                axis = 0
+            size[axis] = -(-size[axis] // 2)
+        core = tuple(
+            slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(shape, size, strict=True)
+        )
+        if tuple(size) == shape or not self.source.in_memory:
+            return frame, core
+        return frame, self.source.liveliest(frame, size)
+
+    # Inside ----------------------------------------------------------------------------------
+
+    def as_wanted(self, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32] | float]:
+        """Return data and background as the method's own model has them."""
+        data = block.data
+        if "background" not in self.method.parameters:
+            if np.any(block.floor):
+                return np.ascontiguousarray(data - np.float32(block.floor)), 0.0
+            return np.ascontiguousarray(data), block.floor
+        if data.min() < 0:
+            share = float(np.mean(data < 0))
+            self.remark(
+                f"{share:.1%} of the voxels are below zero, which no number of photons is; they "
+                "count as zero. If a background was subtracted, restore the image with it and "
+                "give it as the background."
+            )
+            data = np.maximum(data, 0)
+        return np.ascontiguousarray(data), block.floor
+
+    def _spacing(self, given: Sequence[float] | None) -> tuple[float, ...] | None:
+        if given is None:
+            return None
+        ndim = len(self.source.spatial_shape)
+        if len(given) == 1:
+            return tuple(given) * ndim
+        if len(given) < ndim:
+            raise ParameterError(f"spacing {tuple(given)} needs {ndim} numbers, one for each axis.")
+        return tuple(given)[-ndim:]
+
+    def _kernel(self, psf: NDArray[Any]) -> Kernel:
+        options = self.options
+        circular = options.borders == "circular"
+        kernel = prepare_kernel(
+            psf,
+            centre=options.psf_centre,
+            background=options.psf_background,
+            spacing=self._spacing(options.spacing),
+            psf_spacing=self._spacing(options.psf_spacing),
+            # A circular image costs the same whatever the PSF's size.
+            energy=1.0 if circular else options.psf_energy,
+            reach=None if circular else [n - 1 for n in self.source.spatial_shape],
+        )
+        for words in kernel.remarks:
+            self.remark(words)
+        return kernel
+
+    def _background(
+        self, background: Any, image: Any, region: Sequence[slice] | None
+    ) -> Source | float:
+        ndim = len(self.source.spatial_shape)
+        if isinstance(background, str):
+            frame, core = self.representative
+            outer, _ = self.source.outer(core, (0,) * ndim, self.options.borders)
+            return float(estimate_offset(self.source.read(frame, outer, self.options.borders)))
+        if not hasattr(background, "shape"):
+            return float(background)
+        if tuple(background.shape) != tuple(image.shape):
+            raise InputError(
+                f"The background {tuple(background.shape)} has another shape than the image "
+                f"{tuple(image.shape)}."
+            )
+        return Source(background, ndim, region)
+
+
+def _sorted_out(method: Method, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any], Any]:
+    """Tell options from the method's own parameters, and check all of them."""
+    common = parameters_of(Options)
+    if not method.iterative:
+        common = {k: v for k, v in common.items() if k not in _OF_ITERATIONS}
+    own = {k: v for k, v in method.parameters.items() if k not in common}
+    values = dict(given)
+    background = values.get("background", 0.0)
+    if hasattr(background, "shape") and np.ndim(background):
+        del values["background"]
+    checked = check_parameters(method.id, {**own, **common}, values)
+    options = Options(**{k: checked[k] for k in common})
+    if isinstance(background, str) or not hasattr(background, "shape") or not np.ndim(background):
+        background = options.background
+    return options, {k: checked[k] for k in own}, background
+
+
+_OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations")
+
+
+def _psfs(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:
+    """Return the PSFs, and the function that tells a frame's."""
+    if psf is None:
+        return [], lambda frame: 0
+    if isinstance(psf, (list, tuple)) and psf and np.ndim(psf[0]) >= 2:
+        arrays = [np.asarray(p) for p in psf]
+        if len({a.ndim for a in arrays}) > 1:
+            raise InputError("The PSFs have different numbers of axes.")
+        leading = np.ndim(image) - arrays[0].ndim
+        channels = np.shape(image)[leading - 1] if leading > 0 else 1
+        if len(arrays) not in (1, channels):
+            raise InputError(
+                f"There are {len(arrays)} PSFs for {channels} channels; give one, or one for each."
+            )
+        return arrays, lambda frame: frame[-1] if len(arrays) > 1 else 0
+    array = np.asarray(psf)
+    if array.ndim <= 3:
+        return [array], lambda frame: 0
+    leading_shape = array.shape[:-3]
+    arrays = list(array.reshape(-1, *array.shape[-3:]))
+    image_leading = np.shape(image)[:-3]
+    try:
+        fits = np.broadcast_shapes(leading_shape, image_leading) == image_leading
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(
+            f"A PSF of shape {array.shape} does not go with an image of shape {np.shape(image)}: "
+            "its axes before Z have to be those of the image."
+        )
+
+    def index(frame: tuple[int, ...]) -> int:
+        own = frame[len(frame) - len(leading_shape) :]
+        place = tuple(0 if n == 1 else i for i, n in zip(own, leading_shape, strict=True))
+        return int(np.ravel_multi_index(place, leading_shape))
+
+    return arrays, index

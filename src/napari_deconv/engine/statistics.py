@@ -1,0 +1,95 @@
+"""Figures of each step: how well the estimate explains the data, and how much it still moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_deconv.operators.slabs import slabs, total
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_deconv.assessment.noise import Noise
+
+# Fewest photons that a prediction may promise: rounding makes specks below zero in the dark.
+_LEAST = 1e-3
+
+
+@dataclass
+class Statistics:
+    """Figures of one step; None where they were not measured.
+
+    Attributes
+    ----------
+    iteration
+        Steps taken; 0 is the start.
+    seconds
+        Since the first step began.
+    total_intensity
+        Sum of the estimate within the image.
+    relative_change
+        ``|x - x_before| / |x_before|``, on a regular sample of the estimate.
+    deviance
+        Poisson deviance per voxel, ``2 mean(y log(y/p) - y + p)`` in photons, of the prediction p
+        of this step's estimate (of the point extrapolated from it where a method accelerates).
+    chi_squared
+        ``mean((y - p)^2 / variance)``: about 1 when the residual is noise and nothing else.
+    held_out
+        Log-likelihood of the held-out photons, per voxel.
+    """
+
+    iteration: int
+    seconds: float
+    total_intensity: float | None = None
+    relative_change: float | None = None
+    deviance: float | None = None
+    chi_squared: float | None = None
+    held_out: float | None = None
+
+
+def effective_offset(noise: Noise) -> float:
+    """Return the intensity at which the noise would vanish if all of it were that of photons.
+
+    Read noise counts as that many more photons, which come without signal (Snyder et al. 1993).
+    """
+    return noise.offset - noise.read_noise**2 / noise.gain
+
+
+def misfit(data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise) -> tuple[float, float]:
+    """Return deviance and chi-squared per voxel of ``prediction + floor`` against ``data``."""
+    import torch
+
+    deviance = squares = 0.0
+    zero = effective_offset(noise)
+    for y, p, b in slabs(data, prediction, floor):
+        model = ((p + (b - zero)) / noise.gain).clamp_(min=_LEAST)
+        counts = ((y - zero) / noise.gain).clamp_(min=0)
+        deviance += total(torch.xlogy(counts, counts / model) - counts + model)
+        squares += total((counts - model).square_().div_(model))
+    return 2 * deviance / data.numel(), squares / data.numel()
+
+
+def held_out_likelihood(
+    photons: Tensor, prediction: Tensor, floor: Tensor, noise: Noise, share: float
+) -> float:
+    """Return the log-likelihood per voxel of held-out photons under a prediction of the whole.
+
+    Parameters
+    ----------
+    photons
+        Held-out counts.
+    prediction, floor
+        What is predicted for the image, in its own intensity: their sum.
+    noise
+        Camera model, of which gain and offset turn intensity into photons.
+    share
+        Share of the photons that was held out.
+    """
+    import torch
+
+    likelihood, zero = 0.0, effective_offset(noise)
+    for n, p, b in slabs(photons, prediction, floor):
+        model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=_LEAST)
+        likelihood += total(torch.xlogy(n, model) - model)
+    return likelihood / photons.numel()
