@@ -28,6 +28,7 @@ def estimate_background(
     *,
     method: Literal["wavelet", "constant"] = "wavelet",
     level: Annotated[int, Range(1, 12)] = 7,
+    passes: Annotated[int, Range(1, 50)] = 1,
     iterations: Annotated[int, Range(1, 100), Advanced()] = 3,
     wavelet: Annotated[Literal["db2", "db4", "db6", "db8", "sym6", "sym8"], Advanced()] = "db6",
     over_mean: Annotated[Literal["mean", "zero"], Advanced()] = "mean",
@@ -54,6 +55,9 @@ def estimate_background(
     level
         Levels of the wavelet transform: structures wider than about 2**level pixels count as
         background. Fewer are used, with a warning, where a plane is narrower than twice that.
+    passes
+        How often the whole is done, each time on what the one before left in the image. Haze that
+        rises well above the plane's mean takes several (5 do); even haze takes one.
     iterations
         How often the estimate is lowered to half the square root of the image and smoothed again.
     wavelet
@@ -88,6 +92,7 @@ def estimate_background(
     given = {
         "method": method,
         "level": level,
+        "passes": passes,
         "iterations": iterations,
         "wavelet": wavelet,
         "over_mean": over_mean,
@@ -110,6 +115,8 @@ def estimate_background(
     planes = values.reshape(-1, height, width)
     for plane, result in zip(planes, background.reshape(planes.shape), strict=True):
         result[...] = _haze(plane, down, across, iterations, over_mean)
+        for _ in range(passes - 1):
+            result += _haze(plane - result, down, across, iterations, over_mean)
     return background
 
 

@@ -137,8 +137,8 @@ def hazy_image(*, photons: float = 200.0, seed: int = 0) -> Sample:
     )
     # What lies out of focus: the structure itself, seen very blurred, and an uneven glow.
     glow = gaussian_filter(sharp, 25.0)
-    glow = glow / glow.max() + phantoms.haze(shape, scale=6.0, spacing=spacing, seed=seed + 1)
-    image, truth = _photograph(sharp, psf, photons, haze=0.3 * photons * glow, seed=seed)
+    glow = glow / glow.max() + phantoms.haze(shape, scale=9.0, spacing=spacing, seed=seed + 1)
+    image, truth = _photograph(sharp, psf, photons, haze=0.25 * photons * glow, seed=seed)
     return Sample(
         name="Vesicles and filaments under haze",
         axes="YX",
@@ -187,7 +187,7 @@ def confocal_series(*, photons: float = 60.0, seed: int = 0) -> Sample:
         ]
     )
     random = np.random.default_rng(seed)
-    nuclei = phantoms.nuclei(shape, count=5, diameter=2.8, spacing=spacing, seed=seed)
+    nuclei = phantoms.nuclei(shape, count=5, diameter=2.8, texture=0.8, spacing=spacing, seed=seed)
     _, start = phantoms.beads(shape, count=24, separation=0.9, spacing=spacing, seed=seed + 1)
     speed = random.normal(size=start.shape) * [0.4, 1.5, 1.5]
     image = np.empty((times, 2, *shape), np.uint16)
