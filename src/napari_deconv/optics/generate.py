@@ -77,6 +77,7 @@ def generate_psf(
         )
     _check_memory(shape)
     instrument = Instrument(microscope, model, modality, **parameters)
+    _check_pixels(spacing[-2:], instrument)
     shift = instrument.focus() if centre == "brightest" else 0.0
     planes = shape[0] if len(shape) == 3 else 1
     z = shift + spacing[0] * (np.arange(planes, dtype=np.float64) - planes // 2)
@@ -204,6 +205,16 @@ def _check_spacing(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
                 f"did you mean ({meant})?"
             )
     return numbers
+
+
+def _check_pixels(pixel: tuple[float, ...], instrument: Instrument) -> None:
+    coarsest = 10 * instrument.lateral_period()
+    if max(pixel) > coarsest:
+        raise ParameterError(
+            f"Pixels of {max(pixel):g} um would swallow the PSF of this microscope, which resolves "
+            f"{instrument.lateral_period():.2g} um: check the spacing, which is that in the sample "
+            "(the camera's pixel divided by the magnification)."
+        )
 
 
 def _check_memory(shape: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,17 +92,16 @@ class Radial:
         """
         pixels = Pixels(shape, spacing)
         matrix = self._to_pixels(pixels, spacing if integrate else (0.0, 0.0))
-        table = self.values / self.values.max()
-        out = np.empty((len(table), *shape), np.float32)
-        total = 0.0
+        table = (self.values / self.values.max()).astype(np.float32)
+        distinct = np.empty((len(table), pixels.counts.size), np.float32)
         for first in range(0, len(table), PLANES):
             planes = slice(first, first + PLANES)
-            distinct = matrix @ table[planes].T.astype(np.float32)
-            np.maximum(distinct, 0, out=distinct)  # rounding, where the intensity is zero
-            total += float(pixels.counts @ distinct.sum(axis=1, dtype=np.float64))
-            for plane, values in zip(out[planes], distinct.T.copy(), strict=True):
-                pixels.unfold(values, plane)
-        out /= np.float32(total)
+            distinct[planes] = (matrix @ table[planes].T).T
+        np.maximum(distinct, 0, out=distinct)  # rounding, where the intensity is zero
+        distinct /= (distinct @ pixels.counts).sum()
+        out = np.empty((len(table), *shape), np.float32)
+        for values, plane in zip(distinct, out, strict=True):
+            pixels.unfold(values, plane)
         return out
 
     def _to_pixels(self, pixels: Pixels, size: tuple[float, float]) -> Any:
@@ -111,29 +111,22 @@ class Radial:
         much larger than the table's step. All points of a part share one polynomial, so a mean
         costs hardly more than a single interpolation.
         """
+        count = self.values.shape[1]
         parts = math.ceil(math.hypot(*size) / 2 / (SPREAD * self.step)) or 1
         spread = math.hypot(*size) / 2 / parts
         width = max(WIDTH, WIDTH - 2 + 2 * math.ceil(spread / self.step))
-        half = tuple(length / 2 / parts for length in size)
-        x, w = _gauss_legendre(_order(max(half), PERIOD * self.step))
-        dy, dx = (grid.ravel() for grid in np.meshgrid(half[0] * x, half[1] * x, indexing="ij"))
-        centres = (2 * np.arange(parts) + 1 - parts)[:, None] * half
-        start, weights = [], []
-        for cy in centres[:, 0]:
-            for cx in centres[:, 1]:
-                y, x_ = pixels.y[:, None] + (cy + dy), pixels.x[:, None] + (cx + dx)
-                a, b = _lagrange(
-                    np.sqrt(y * y + x_ * x_),
-                    np.outer(w, w).ravel() / (4 * parts**2),
-                    self.step,
-                    self.values.shape[1],
-                    width,
-                )
-                start.append(a)
-                weights.append(b)
-        return _matrix(
-            np.stack(start, 1), np.stack(weights, 1).astype(np.float32), self.values.shape[1]
-        )
+        x, w = _gauss_legendre(_order(max(size) / 2 / parts, PERIOD * self.step))
+        weights = np.outer(w, w).ravel() / (2 * parts) ** 2
+        # Where the points are along an axis, in pixels: (part, point).
+        along = ((2 * np.arange(parts) + 1 - parts)[:, None] + x) / (2 * parts)
+        rows = []
+        for ys, xs in product(along * size[0], along * size[1]):
+            squares = ((pixels.y[:, None] + ys) ** 2)[:, :, None]
+            squares = squares + ((pixels.x[:, None] + xs) ** 2)[:, None, :]
+            r = np.sqrt(squares).reshape(len(squares), -1)
+            rows.append(_lagrange(r, weights, self.step, count, width))
+        start, taps = (np.stack(each, axis=1) for each in zip(*rows, strict=True))
+        return _matrix(start, taps.astype(np.float32), count)
 
 
 def _order(half: float, period: float) -> int:
@@ -184,7 +177,8 @@ def _lagrange(
 def _from_chebyshev(width: int) -> NDArray[np.float64]:
     """Return the matrix (polynomial, point): how each point's value counts in each T_p."""
     points = np.linspace(-1, 1, width)
-    return np.linalg.inv(np.polynomial.chebyshev.chebvander(points, width - 1))
+    vandermonde = np.polynomial.chebyshev.chebvander(points, width - 1)
+    return np.asarray(np.linalg.inv(vandermonde), np.float64)
 
 
 def _matrix(start: NDArray[np.int64], weights: NDArray[Any], count: int) -> Any:
