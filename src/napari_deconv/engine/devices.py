@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 from napari_deconv.errors import ParameterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import device
 
 # Two jobs on one device would take turns in its caches and double its memory.

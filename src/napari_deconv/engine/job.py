@@ -13,7 +13,7 @@ from napari_deconv.engine.plan import Forecast, cores, seconds_per_iteration
 from napari_deconv.engine.problem import Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
 from napari_deconv.engine.stopping import RelativeChange
-from napari_deconv.engine.trial import count_iterations, resolve_parameters
+from napari_deconv.engine.trial import Trial, resolve_parameters
 from napari_deconv.errors import JobError
 from napari_deconv.registry import find, methods
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import device as Device  # noqa: N812
 
     from napari_deconv.engine.run import Run
     from napari_deconv.engine.statistics import Statistics
@@ -274,8 +273,9 @@ class Job:
             elif options.stopping == "relative-change" and len(blocks) == 1:
                 goal, rule = options.max_iterations, RelativeChange(options.tolerance)
             else:
-                trial = count_iterations(problem, parameters, noise, self._device)
-                goal = yield from self._trial(trial)
+                trial = Trial(problem, parameters, noise, self._device)
+                yield from self._count(trial)
+                goal = trial.iterations
         details.parameters = self._parameters(parameters, noise, goal)
         details.gain, details.offset, details.read_noise = (
             noise.gain,
@@ -300,27 +300,14 @@ class Job:
                 run.close()
                 self._run = None
 
-    def _trial(self, trial: Any) -> Iterator[Step]:
-        """Show a trial's steps and keep what it found."""
-        iterations = None
-        while iterations is None:
-            try:
-                run, most = next(trial)
-            except StopIteration as end:
-                iterations = end.value
-            else:
-                last = run.statistics[-1]
-                self.details.trial = run.statistics
-                stage = "Finding the number of iterations"
-                yield Step(stage, run.iteration, most, run.iteration / most, last)
-        if self._problem.options.stopping == "relative-change":
-            why = "then a step changes the estimate by less than the tolerance"
-        elif iterations >= self._problem.options.max_iterations:
-            why = "the held-out photons were predicted better and better up to the most allowed"
-        else:
-            why = "they predict the held-out photons best"
-        self.details.stopped_because = why
-        return iterations
+    def _count(self, trial: Trial) -> Iterator[Step]:
+        """Show the steps of a trial, and keep what it found."""
+        most = self._problem.options.max_iterations
+        for run in trial.steps():
+            self.details.trial = run.statistics
+            taken, last = run.iteration, run.statistics[-1]
+            yield Step("Finding the number of iterations", taken, most, taken / most, last)
+        self.details.stopped_because = trial.reason
 
     def _go_on(self, run: Run, iterations: int) -> Iterator[Step]:
         run.enough = None
@@ -358,17 +345,18 @@ class Job:
         details = self.details
         self.result = self._output
         details.seconds = seconds
-        names = ("iterations", "stopped_because", "psf_origin", "gain", "offset", "read_noise")
-        names += ("background", "seconds", "device", "tiles", "blocks", "warnings")
+        names = "iterations stopped_because psf_origin gain offset read_noise background seconds "
+        names += "device tiles blocks warnings"
+        psf = details.psf
         details.provenance = provenance(
             details.method,
             details.parameters,
-            **{name: plain(getattr(details, name)) for name in names},
-            image_shape=np.shape(self._image),
+            **{name: plain(getattr(details, name)) for name in names.split()},
+            image_shape=[int(n) for n in np.shape(self._image)],
             image_dtype=str(getattr(self._image, "dtype", "")),
             image_sha256=digest(self._image),
-            psf_shape=np.shape(details.psf),
-            psf_sha256=digest(details.psf),
+            psf_shape=None if psf is None else list(psf.shape),
+            psf_sha256=digest(psf),
         )
 
     def _parameters(self, own: dict[str, Any], noise: Any, goal: int) -> dict[str, Any]:

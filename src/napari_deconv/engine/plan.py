@@ -110,7 +110,7 @@ def _depths(stack: Sequence[int]) -> list[tuple[int, ...]]:
     """Return depths of a block: the whole stack, then its halves; nothing for a plane."""
     if not stack:
         return [()]
-    depths = [(stack[0],)]
+    depths: list[tuple[int, ...]] = [(stack[0],)]
     while depths[-1][0] > 16:
         depths.append((math.ceil(depths[-1][0] / 2),))
     return depths
@@ -118,7 +118,8 @@ def _depths(stack: Sequence[int]) -> list[tuple[int, ...]]:
 
 def _splits(plane: Sequence[int]) -> list[tuple[int, int]]:
     """Return numbers of parts along Y and X, from few to many, the parts as square as may be."""
-    splits, parts = [], [1, 1]
+    splits: list[tuple[int, int]] = []
+    parts = [1, 1]
     while True:
         sizes = [n / p for n, p in zip(plane, parts, strict=True)]
         longer = 0 if sizes[0] >= sizes[1] else 1
@@ -137,7 +138,7 @@ def cores(shape: Sequence[int], tile: Sequence[int]) -> Iterator[tuple[slice, ..
 
 
 def seconds_per_iteration(demand: Demand, shape: Sequence[int]) -> float:
-    """Measure how long one step takes on a block of this shape (on a smaller one if it is large)."""
+    """Measure how long one step takes on a block of this shape, or on a smaller one."""
     grid = grid_shape(shape, demand.kernel_shape, demand.origin, demand.borders)
     trial = list(grid)
     while math.prod(trial) > _LARGEST_TRIAL:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from napari_deconv.operators.kernel import Kernel, prepare_kernel
 from napari_deconv.registry import Method, check_parameters, parameters_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
     from torch import device
 
@@ -209,9 +210,8 @@ class Problem:
             if size[axis] <= 32:
                 axis = 0
             size[axis] = -(-size[axis] // 2)
-        core = tuple(
-            slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(shape, size, strict=True)
-        )
+        starts = [(n - s) // 2 for n, s in zip(shape, size, strict=True)]
+        core = tuple(slice(a, a + s) for a, s in zip(starts, size, strict=True))
         if tuple(size) == shape or not self.source.in_memory:
             return frame, core
         return frame, self.source.liveliest(frame, size)

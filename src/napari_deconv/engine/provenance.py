@@ -37,7 +37,7 @@ def digest(array: Any) -> str | None:
     """Return the SHA-256 of an array in memory; None for a lazy or a very large one."""
     if not isinstance(array, np.ndarray) or array.nbytes > _LARGEST:
         return None
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def plain(value: Any) -> Any:

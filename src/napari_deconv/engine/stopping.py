@@ -39,6 +39,7 @@ class HeldOut:
         self._steps = 1
 
     def enough(self, statistics: Statistics) -> int | None:
+        """Return where the maximum was, once it is surely passed."""
         if statistics.held_out is None or statistics.iteration < 1:
             return None
         if statistics.held_out > self._best:
@@ -59,6 +60,7 @@ class RelativeChange:
         self._tolerance = tolerance
 
     def enough(self, statistics: Statistics) -> int | None:
+        """Return this step's number when it changed little."""
         change = statistics.relative_change
         small = change is not None and change < self._tolerance
         return statistics.iteration if small else None

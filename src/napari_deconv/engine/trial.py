@@ -9,7 +9,6 @@ from napari_deconv.engine.stopping import (
     HELD_OUT_SHARE,
     HeldOut,
     RelativeChange,
-    Rule,
     split_photons,
 )
 
@@ -45,34 +44,52 @@ def resolve_parameters(
     return resolved
 
 
-def count_iterations(
-    problem: Problem, parameters: dict[str, Any], noise: Noise, device: device
-) -> Iterator[tuple[Run, int]]:
-    """Run a trial on a representative region; yields it after each step.
+class Trial:
+    """Restores a representative region to find how many steps are enough.
 
-    Returns (as the generator's value) the number of steps that the stopping rule found.
+    Attributes
+    ----------
+    iterations
+        The number found, once :meth:`steps` has come to its end.
+    reason
+        Why, in words.
     """
-    options = problem.options
-    block = problem.block(*problem.representative)
-    rule: Rule
-    if options.stopping == "held-out":
+
+    def __init__(
+        self, problem: Problem, parameters: dict[str, Any], noise: Noise, device: device
+    ) -> None:
+        options = problem.options
+        self.iterations, self._most = 1, options.max_iterations
+        block = problem.block(*problem.representative)
+        self._rule: HeldOut | RelativeChange
+        if options.stopping == "relative-change":
+            self.reason = "then a step changes the estimate by less than the tolerance"
+            self._rule = RelativeChange(options.tolerance)
+            self._run = problem.start(block, parameters, noise, device, rule=self._rule)
+            return
+        self.reason = "they predict the held-out photons best"
+        self._rule = HeldOut()
         kept, held_out = split_photons(block.data, noise, options.seed)
-        rule = HeldOut()
-        run = problem.start(
-            replace(block, data=kept),
+        self._run = problem.start(
+            # What is below zero there is the noise's, and nothing to tell the user about.
+            replace(block, data=kept.clip(min=min(0.0, float(block.data.min())))),
             parameters,
             noise,
             device,
-            rule=rule,
+            rule=self._rule,
             held_out=(held_out, HELD_OUT_SHARE),
         )
-    else:
-        rule = RelativeChange(options.tolerance)
-        run = problem.start(block, parameters, noise, device, rule=rule)
-    while run.enough is None and run.iteration < options.max_iterations and run.advance():
-        yield run, options.max_iterations
-    run.finish()
-    run.close()
-    if run.enough is not None:
-        return run.enough
-    return rule.best if isinstance(rule, HeldOut) else run.iteration
+
+    def steps(self) -> Iterator[Run]:
+        """Yield the trial run after each step."""
+        run = self._run
+        while run.enough is None and run.iteration < self._most and run.advance():
+            yield run
+        run.finish()
+        run.close()
+        if run.enough is not None:
+            self.iterations = run.enough
+        else:
+            self.iterations = self._rule.best if isinstance(self._rule, HeldOut) else run.iteration
+            if self.iterations >= self._most - 1:
+                self.reason = f"more than {self._most} were not allowed"
