@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 def find_shift(
     image: ArrayLike, reference: ArrayLike, *, largest: float | None = None
 ) -> tuple[float, ...]:
-    """Find the shift that moves ``image`` onto ``reference``, to a hundredth of a voxel.
+    """Find the shift that moves ``image`` onto ``reference``, to a few hundredths of a voxel.
 
-    The peak of the phase correlation gives the whole voxels. About it the cross-spectrum, with
-    both images' edges faded out, is evaluated on ever finer grids by a matrix Fourier transform.
+    The peak of the phase correlation gives the whole voxels. From there the image is moved and
+    the peak of the cross-correlation, evaluated on ever finer grids by a matrix Fourier
+    transform, gives the rest; twice over, since the faded edges of an image that is not yet in
+    place draw the peak towards zero.
 
     Parameters
     ----------
@@ -46,36 +48,17 @@ def find_shift(
     ----------
     Guizar-Sicairos, Thurman and Fienup, Optics Letters 33 (2008) 156.
     """
-    from scipy.fft import fftn, ifftn
-
     moving, fixed = as_image(image), as_image(reference, "reference")
     if moving.shape != fixed.shape:
         raise InputError(
             f"The image has shape {moving.shape} and the reference {fixed.shape}; "
             "they have to be equal."
         )
-    shape = fixed.shape
-    spectrum = fftn(_faded(fixed)) * np.conj(fftn(_faded(moving)))
-    magnitude = np.abs(spectrum)
-    spectrum /= np.maximum(magnitude, 1e-3 * magnitude.max() + np.finfo(float).tiny)
-    surface = ifftn(spectrum).real
-    for axis, size in enumerate(shape):
-        lags = np.abs(np.fft.fftfreq(size, 1 / size))
-        limit = size / 2 if largest is None else largest
-        along = [1] * len(shape)
-        along[axis] = -1
-        surface = np.where((lags <= limit).reshape(along), surface, -np.inf)
-    peak = np.array(np.unravel_index(np.argmax(surface), shape), np.float64)
-    shift = np.where(peak > np.array(shape) / 2, peak - np.array(shape), peak)
-    for step in (0.2, 0.05, 0.01):
-        offsets = np.arange(-5, 6) * step
-        refined = spectrum
-        for axis, size in enumerate(shape):
-            phases = np.fft.fftfreq(size)[:, None] * (shift[axis] + offsets)
-            refined = np.tensordot(refined, np.exp(2j * np.pi * phases), axes=(0, 0))
-        best = np.unravel_index(np.argmax(refined.real), refined.shape)
-        shift = shift + offsets[np.array(best)]
-    return tuple(float(value) for value in shift)
+    limits = [size / 2 if largest is None else largest for size in fixed.shape]
+    shift = _whole_shift(moving, fixed, limits)
+    for reach in (2.0, 0.5, 0.1):
+        shift += _fine_shift(shift_image(moving, shift.tolist()), fixed, reach)
+    return tuple(shift.tolist())
 
 
 def shift_image(image: ArrayLike, shift: Sequence[float]) -> NDArray[np.float32]:
@@ -129,3 +112,39 @@ def _faded(values: NDArray[np.float32]) -> Array:
         along[axis] = -1
         faded = faded * window.reshape(along)
     return faded
+
+
+def _whole_shift(
+    moving: NDArray[np.float32], fixed: NDArray[np.float32], limits: Sequence[float]
+) -> Array:
+    """Return the peak of the phase correlation."""
+    from scipy.fft import fftn, ifftn
+
+    spectrum = fftn(_faded(fixed)) * np.conj(fftn(_faded(moving)))
+    magnitude = np.abs(spectrum)
+    spectrum /= np.maximum(magnitude, 1e-3 * magnitude.max() + np.finfo(float).tiny)
+    surface = ifftn(spectrum).real
+    lags = [np.fft.fftfreq(size, 1 / size) for size in fixed.shape]
+    for axis, (lag, limit) in enumerate(zip(lags, limits, strict=True)):
+        along = [1] * fixed.ndim
+        along[axis] = -1
+        surface = np.where((np.abs(lag) <= limit).reshape(along), surface, -np.inf)
+    peak = np.unravel_index(np.argmax(surface), surface.shape)
+    return np.array([lag[index] for lag, index in zip(lags, peak, strict=True)])
+
+
+def _fine_shift(moving: NDArray[np.float32], fixed: NDArray[np.float32], reach: float) -> Array:
+    """Return the peak of the cross-correlation within ``reach`` voxels, to a hundredth of that."""
+    from scipy.fft import fftn
+
+    spectrum = fftn(_faded(fixed)) * np.conj(fftn(_faded(moving)))
+    shift = np.zeros(fixed.ndim)
+    for step in (reach / 5, reach / 25, reach / 125):
+        offsets = np.arange(-5, 6) * step
+        refined = spectrum
+        for size, value in zip(fixed.shape, shift, strict=True):
+            phases = np.fft.fftfreq(size)[:, None] * (value + offsets)
+            refined = np.tensordot(refined, np.exp(2j * np.pi * phases), axes=(0, 0))
+        best = np.unravel_index(np.argmax(refined.real), refined.shape)
+        shift = shift + offsets[np.array(best)]
+    return shift

@@ -117,6 +117,8 @@ def _peak(values: Array, position: Sequence[float] | None) -> NDArray[np.intp]:
 
 def _half_width(distance: Array, profile: Array, base: float) -> float:
     """Return the distance at which a profile first falls to half of its start over ``base``."""
+    if profile[0] - base <= 1e-6 * abs(profile[0]):
+        return float("nan")
     half = (profile[0] + base) / 2
     below = np.flatnonzero(profile < half)
     if below.size == 0 or below[0] == 0:
