@@ -115,20 +115,18 @@ def _checked(psf: ArrayLike, background: float | str) -> tuple[NDArray[np.float6
     if not np.isfinite(array).all():
         raise InputError("The PSF holds NaN or infinity. Replace these values, by zero if unknown.")
     remarks: list[str] = []
-    faces = _faces(array)
+    level = float(np.median(_faces(array)))
+    spread = float(np.ptp(_faces(array)))
+    counts = bool(np.all(array == np.rint(array))) and array.min() > 0 and array.max() > 1
     if background == "auto":
-        counts = bool(np.all(array == np.rint(array))) and array.min() > 0 and array.max() > 1
-        background = float(np.median(faces)) if counts else 0.0
-        if counts and background < array.max():
+        # A kernel that is flat on purpose, such as a box, has nothing above its faces.
+        background = level if counts and level < array.max() else 0.0
+        if background:
             remarks.append(f"An offset of {background:g} was subtracted from the PSF.")
-        elif counts:
-            background = 0.0  # flat on purpose, a box for instance
-    elif float(background) == 0.0 and array.max() > 0:
-        share = float(np.median(faces)) / array.max()
-        if share > 0.01 and float(np.ptp(faces)) < 0.5 * array.max() * share:
+        elif 0.01 * array.max() < level < array.max() and spread < 0.5 * level:
             remarks.append(
-                f"The PSF is nowhere darker than {share:.1%} of its maximum at its faces: if that "
-                "is a camera's offset, subtract it (psf_background)."
+                f"The PSF's faces are at {level / array.max():.1%} of its maximum: if that is a "
+                "camera's offset, subtract it (psf_background)."
             )
     array -= float(background)
     negative = -array[array < 0].sum()
