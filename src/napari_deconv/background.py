@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray  # noqa: TC002  (the registry reads the annotations)
+from numpy.typing import ArrayLike, NDArray
 
 from napari_deconv.arrays import as_image, some_planes
 from napari_deconv.registry import Advanced, Range, check_parameters, parameters_of
+
+Planes: TypeAlias = NDArray[np.float32]
+Matrices: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 # Side of the blocks whose means show the dark level, and the share of blocks taken as dark.
 _BLOCK = 8
 _DARK_SHARE = 0.01
 # Enough voxels for a dark level; a larger image is read plane by plane at regular steps.
 _ENOUGH = 4_000_000
+_AT_ONCE = 4_000_000
+# Multiplications in one matrix product up to which OpenBLAS stays on the calling thread.
+_ONE_THREAD = 262_144
 
 
 def estimate_background(
@@ -42,7 +48,7 @@ def estimate_background(
     ``r = min(A r, sqrt(y) / 2)``,
 
     where ``A`` keeps only the approximation band of a wavelet transform. The background is ``A``
-    of the last ``r``, back in the image's own units.
+    of the last ``r``, nowhere below ``dark``, back in the image's own units.
 
     Parameters
     ----------
@@ -109,15 +115,17 @@ def estimate_background(
             f"{2**used} pixels count as background.",
             stacklevel=2,
         )
-    height, width = values.shape[-2:]
-    down, across = (_approximation(size, used, wavelet) for size in (height, width))
-    background = np.empty(values.shape, np.float32)
-    planes = values.reshape(-1, height, width)
-    for plane, result in zip(planes, background.reshape(planes.shape), strict=True):
-        result[...] = _haze(plane, down, across, iterations, over_mean)
+    axes = [_approximation(size, used, wavelet) for size in values.shape[-2:]]
+    planes = values.reshape(-1, *values.shape[-2:])
+    background = np.empty_like(planes)
+    # As many planes at a time as stay in tens of megabytes.
+    step = max(1, _AT_ONCE // (planes.shape[1] * planes.shape[2]))
+    for start in range(0, len(planes), step):
+        some, result = planes[start : start + step], background[start : start + step]
+        result[...] = _haze(some, axes, iterations, over_mean)
         for _ in range(passes - 1):
-            result += _haze(plane - result, down, across, iterations, over_mean)
-    return background
+            result += _haze(some - result, axes, iterations, over_mean)
+    return background.reshape(values.shape)
 
 
 def usable_level(shape: tuple[int, ...], level: int = 7) -> int:
@@ -179,43 +187,45 @@ def estimate_offset(image: ArrayLike) -> float:
     return float(np.quantile(means, _DARK_SHARE) + below * np.median(deviations[dark]))
 
 
-def _haze(
-    plane: NDArray[np.float32],
-    down: tuple[NDArray[np.float32], NDArray[np.float32]],
-    across: tuple[NDArray[np.float32], NDArray[np.float32]],
-    iterations: int,
-    over_mean: str,
-) -> NDArray[np.float32]:
-    """Estimate one plane's haze, with the approximation operators of its two axes."""
-    dark = np.float32(np.percentile(plane, 1))
-    span = np.float32(plane.max() - dark)
-    if not span > 0:
-        return np.full(plane.shape, dark)
-    image = (plane - dark) / span
-    mean = image.mean(dtype=np.float64).astype(np.float32)
+def _haze(planes: Planes, axes: list[Matrices], iterations: int, over_mean: str) -> Planes:
+    """Estimate the haze of each plane by itself, with the wavelet matrices of Y and X."""
+    dark = np.percentile(planes, 1, axis=(1, 2), keepdims=True).astype(np.float32)
+    span = planes.max(axis=(1, 2), keepdims=True) - dark
+    image = planes - dark
+    image /= np.where(span > 0, span, 1)
+    mean = image.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
     ceiling = np.sqrt(np.maximum(image, 0)) / 2
     residual = np.minimum(image, mean) if over_mean == "mean" else np.where(image > mean, 0, image)
     for _ in range(iterations):
-        residual = np.minimum(_smooth(residual, down, across), ceiling)
-    return _smooth(residual, down, across) * span + dark
+        residual = np.minimum(_smooth(residual, axes), ceiling)
+    # A wavelet may swing below darkness beside a bright place; no background does.
+    haze: Planes = np.maximum(_smooth(residual, axes), 0) * span + dark
+    return haze
 
 
-def _smooth(
-    plane: NDArray[np.float32],
-    down: tuple[NDArray[np.float32], NDArray[np.float32]],
-    across: tuple[NDArray[np.float32], NDArray[np.float32]],
-) -> NDArray[np.float32]:
-    """Keep the approximation band of a plane: ``R_y (A_y plane A_x^T) R_x^T``."""
-    smooth: NDArray[np.float32] = np.linalg.multi_dot(
-        [down[1], np.linalg.multi_dot([down[0], plane, across[0].T]), across[1].T]
-    )
-    return smooth
+def _smooth(planes: Planes, axes: list[Matrices]) -> Planes:
+    """Keep the approximation band of each plane: ``R_y (A_y plane A_x^T) R_x^T``."""
+    (down, up), (across, back) = axes
+    band = _times(_times(planes, across).swapaxes(1, 2), down)
+    return _times(_times(band, up).swapaxes(1, 2), back)
+
+
+def _times(rows: Planes, matrix: NDArray[np.float32]) -> Planes:
+    """Return ``rows @ matrix.T`` in pieces too small for BLAS to start threads on.
+
+    They would not pay for themselves, and on a busy machine they wait for each other ten times
+    longer than the product takes.
+    """
+    flat = np.ascontiguousarray(rows).reshape(-1, rows.shape[-1])
+    product = np.empty((len(flat), len(matrix)), np.float32)
+    step = max(1, _ONE_THREAD // matrix.size)
+    for start in range(0, len(flat), step):
+        np.matmul(flat[start : start + step], matrix.T, out=product[start : start + step])
+    return product.reshape(*rows.shape[:-1], len(matrix))
 
 
 @lru_cache(maxsize=32)
-def _approximation(
-    size: int, level: int, wavelet: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _approximation(size: int, level: int, wavelet: str) -> Matrices:
     """Return the analysis (m, size) and synthesis (size, m) of the coarsest band along an axis.
 
     The transform is linear and separable and only its coarsest band is kept, a few coefficients
