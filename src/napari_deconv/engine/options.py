@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from napari_deconv.registry import Advanced, Range, Unit
+from napari_deconv.registry import Advanced, Range, Unit, parameters_of
+
+if TYPE_CHECKING:
+    from napari_deconv.registry import Method, Parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +82,16 @@ class Options:
     device: Annotated[str, Advanced()] = "auto"
     threads: Annotated[int | None, Range(1, 1024), Advanced()] = None
     seed: Annotated[int, Range(0, 2**32 - 1), Advanced()] = 0
+
+
+# Only a method that takes steps can be told how many.
+_OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations")
+
+
+def parameters_for(method: Method) -> dict[str, Parameter]:
+    """Return every parameter that restoring with a method takes: its own, then the common ones."""
+    common = parameters_of(Options)
+    if not method.iterative:
+        common = {name: each for name, each in common.items() if name not in _OF_ITERATIONS}
+    own = {name: each for name, each in method.parameters.items() if name not in common}
+    return own | common

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
-from napari_deconv.engine.options import Options
+from napari_deconv.engine.options import Options, parameters_for
 from napari_deconv.engine.plan import Demand, choose_tiles
 from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Source
@@ -283,21 +283,16 @@ class Problem:
 def _sorted_out(method: Method, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any], Any]:
     """Tell options from the method's own parameters, and check all of them."""
     common = parameters_of(Options)
-    if not method.iterative:
-        common = {k: v for k, v in common.items() if k not in _OF_ITERATIONS}
-    own = {k: v for k, v in method.parameters.items() if k not in common}
+    parameters = parameters_for(method)
     values = dict(given)
     background = values.get("background", 0.0)
     if hasattr(background, "shape") and np.ndim(background):
         del values["background"]
-    checked = check_parameters(method.id, {**own, **common}, values)
-    options = Options(**{k: checked[k] for k in common})
+    checked = check_parameters(method.id, parameters, values)
+    options = Options(**{k: v for k, v in checked.items() if k in common})
     if isinstance(background, str) or not hasattr(background, "shape") or not np.ndim(background):
         background = options.background
-    return options, {k: checked[k] for k in own}, background
-
-
-_OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations")
+    return options, {k: v for k, v in checked.items() if k not in common}, background
 
 
 def _psfs(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:
