@@ -54,19 +54,14 @@ def field_mpmath(scope, z: float, r: float, wavelength: float, evanescent: bool 
         return complex(2 / na**2 * mp.quad(integrand, edges))
 
 
-def nodes(scope, evanescent: bool = True, panels: int = 160):
+def nodes(scope, panels: int, evanescent: bool = True):
     """Composite Gauss-Legendre nodes in ``s``, panels shrinking towards the sample's index."""
     na, ns = scope.numerical_aperture, scope.sample_index
     end = na if evanescent else min(na, ns)
     edges = set(np.linspace(0, end, panels + 1))
-    edges |= {
-        edge
-        for level in 2.0 ** -np.arange(1, 48)
-        for edge in (ns - ns * level, ns + ns * level, end - end * level)
-        if 0 < edge < end
-    }
-    if ns < end:
-        edges.add(ns)
+    if ns < 1.1 * end:
+        levels = ns * 2.0 ** -np.arange(1, 32)
+        edges |= {edge for edge in (*(ns - levels), ns, *(ns + levels)) if 0 < edge < end}
     edges = np.array(sorted(edges))
     x, w = np.polynomial.legendre.leggauss(16)
     half = np.diff(edges)[:, None] / 2
@@ -78,8 +73,9 @@ def intensity(
     scope, z: NDArray, r: NDArray, wavelength: float, evanescent: bool = True
 ) -> NDArray[np.float64]:
     """|U|^2 at every z (rows) and r (columns)."""
-    s, w = nodes(scope, evanescent)
     k = 2 * math.pi / wavelength
+    farthest = abs(z).max() * 3 + np.max(r) + scope.depth
+    s, w = nodes(scope, 16 + int(k * scope.numerical_aperture * farthest / 8), evanescent)
     root = np.emath.sqrt
     path = np.array([sum(t * root(n * n - s * s) for t, n in layers(scope, at)) for at in z])
     field = np.zeros((len(z), len(r)), complex)
@@ -93,20 +89,21 @@ def axis(n: int, step: float) -> NDArray[np.float64]:
     return (np.arange(n) - n // 2) * step
 
 
-def psf(scope, shape, spacing, shift=0.0, points: int = 1, evanescent: bool = True):
+def psf(scope, shape, spacing, shift=0.0, points: int = 1):
     """The PSF (z, y, x) with sum 1; ``points`` x ``points`` Gauss-Legendre points per pixel."""
     x, w = np.polynomial.legendre.leggauss(points)
-    total = 0.0
     z = axis(shape[0], spacing[0]) + shift
-    for dy, wy in zip(x * (points > 1), w, strict=True):
-        for dx, wx in zip(x * (points > 1), w, strict=True):
-            y_ = axis(shape[1], spacing[1]) + dy * spacing[1] / 2
-            x_ = axis(shape[2], spacing[2]) + dx * spacing[2] / 2
-            r = np.hypot(y_[:, None], x_)
-            distinct, where = np.unique(r.round(12), return_inverse=True)
-            values = intensity(scope, z, distinct, scope.emission_wavelength, evanescent)
-            total = total + wy * wx * values[:, where.reshape(r.shape)]
+    ys = axis(shape[1], spacing[1])[:, None] + x * (points > 1) * spacing[1] / 2
+    xs = axis(shape[2], spacing[2])[:, None] + x * (points > 1) * spacing[2] / 2
+    values = spread(scope, z, np.hypot(ys[:, :, None, None], xs), scope.emission_wavelength)
+    total = np.einsum("zypxq,p,q->zyx", values, w, w)
     return total / total.sum()
+
+
+def spread(scope, z, r, wavelength):
+    """|U|^2 at every z and at radii of any shape, each distinct one computed once."""
+    distinct, where = np.unique(r.round(12), return_inverse=True)
+    return intensity(scope, z, distinct, wavelength)[:, where.reshape(r.shape)]
 
 
 def relative_error(estimate, truth) -> float:

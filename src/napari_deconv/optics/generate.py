@@ -159,7 +159,7 @@ def suggest_shape(
         instrument = Instrument(microscope, modality=modality)
         # With aberration, light spreads from the focus towards the farther of the rays' foci.
         focus, foci = instrument.focus(), OpticalPath(microscope).focal_range()
-        along = 5 * instrument.axial_period() + min(abs(focus - end) for end in foci)
+        along = 5 * instrument.axial_period() + 3 * min(abs(focus - end) for end in foci)
         across += min(along, bounds[0] / 2 * spacing[0]) * math.tan(microscope.half_angle)
         halves = (along, across, across)
     return tuple(

@@ -64,10 +64,10 @@ def gibson_lanni(
     phase = path.fixed(s) - sampling.z[:, None] * path.axial(s)
     pupil = np.exp(1j * k * phase)  # of thousands of radians: float32 would not do
     pupil *= weights * (2 / microscope.numerical_aperture**2)
-    real, imaginary = pupil.real.copy(), pupil.imag.copy()
+    parts = np.concatenate([pupil.real, pupil.imag])  # one real product: J0 is real
     values = np.empty((sampling.z.size, r.size))
     for first in range(0, r.size, RADII):
-        part = slice(first, first + RADII)
-        bessel = j0(np.outer(k * s, r[part]))
-        values[:, part] = (real @ bessel) ** 2 + (imaginary @ bessel) ** 2
+        some = slice(first, first + RADII)
+        squares = (parts @ j0(np.outer(k * s, r[some]))) ** 2
+        values[:, some] = squares[: sampling.z.size] + squares[sampling.z.size :]
     return Radial(values, sampling.step)

@@ -76,7 +76,7 @@ class Radial:
         cosine = np.cos(math.pi * (np.arange(n) + 0.5) / n)
         r = self.step * np.arange(count)[:, None]
         rim = np.sqrt(np.maximum(r**2 + radius**2 + 2 * radius * r * cosine, 0.0))
-        start, weights = _lagrange(rim[..., None], np.ones(1), self.step, field.shape[1], WIDTH)
+        start, weights = _lagrange(rim[None], np.ones(1), self.step, field.shape[1], WIDTH)
         weights *= (2 / (n * radius) * (radius + r * cosine))[..., None]
         matrix = _matrix(start, weights, field.shape[1])
         matrix.sum_duplicates()
@@ -98,7 +98,7 @@ class Radial:
             planes = slice(first, first + PLANES)
             distinct[planes] = (matrix @ table[planes].T).T
         np.maximum(distinct, 0, out=distinct)  # rounding, where the intensity is zero
-        distinct /= (distinct @ pixels.counts).sum()
+        distinct /= (distinct.sum(axis=0, dtype=np.float64) * pixels.counts).sum()
         out = np.empty((len(table), *shape), np.float32)
         for values, plane in zip(distinct, out, strict=True):
             pixels.unfold(values, plane)
@@ -121,9 +121,8 @@ class Radial:
         along = ((2 * np.arange(parts) + 1 - parts)[:, None] + x) / (2 * parts)
         rows = []
         for ys, xs in product(along * size[0], along * size[1]):
-            squares = ((pixels.y[:, None] + ys) ** 2)[:, :, None]
-            squares = squares + ((pixels.x[:, None] + xs) ** 2)[:, None, :]
-            r = np.sqrt(squares).reshape(len(squares), -1)
+            squares = ((pixels.y + ys[:, None]) ** 2)[:, None] + (pixels.x + xs[:, None]) ** 2
+            r = np.sqrt(squares).reshape(weights.size, -1)
             rows.append(_lagrange(r, weights, self.step, count, width))
         start, taps = (np.stack(each, axis=1) for each in zip(*rows, strict=True))
         return _matrix(start, taps.astype(np.float32), count)
@@ -151,7 +150,7 @@ def _lagrange(
     Parameters
     ----------
     r
-        Radii (..., points), um, of which the last axis is averaged with ``weights`` (points,).
+        Radii (points, ...), um, of which the first axis is averaged with ``weights`` (points,).
     step, count
         Of the table.
 
@@ -161,14 +160,14 @@ def _lagrange(
         First point (...,), negative where the table continues beyond the axis, and the weights
         (..., width).
     """
-    middle = (r.min(axis=-1) + r.max(axis=-1)) / (2 * step)
+    middle = (r.min(axis=0) + r.max(axis=0)) / (2 * step)
     start = np.minimum(np.floor(middle).astype(np.int64) - width // 2 + 1, count - width)
     # Chebyshev polynomials T_0, T_1, ... averaged over the points, then turned into weights.
-    u = (r / step - start[..., None]) * (2 / (width - 1)) - 1
+    u = (r / step - start) * (2 / (width - 1)) - 1
     moments = np.empty((width, *start.shape))
     before, now = np.ones_like(u), u
     for p in range(width):
-        np.matmul(before, weights, out=moments[p])
+        np.einsum("i...,i->...", before, weights, out=moments[p])
         before, now = now, 2 * u * now - before
     return start, np.moveaxis(moments, 0, -1) @ _from_chebyshev(width)
 
@@ -199,7 +198,7 @@ def _mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64
     odd = np.concatenate([-ramp[:, n - 1 : 0 : -1], ramp], axis=1)
     # From one point to the next: the integral of the polynomial through the points around.
     x, w = _gauss_legendre(n + 1)
-    _, weights = _lagrange((n - 0.5 + x / 2)[None], w / 2, 1.0, WIDTH, WIDTH)
+    _, weights = _lagrange((n - 0.5 + x / 2)[:, None], w / 2, 1.0, WIDTH, WIDTH)
     slices = np.lib.stride_tricks.sliding_window_view(odd, WIDTH, axis=1)
     inside = step * np.cumsum(slices @ weights[0], axis=1)
     r = step * np.arange(1, inside.shape[1] + 1)
