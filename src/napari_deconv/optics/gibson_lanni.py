@@ -36,7 +36,7 @@ def gibson_lanni(
 
     with :math:`k = 2 \pi / \lambda` and the optical path difference OPD of the layers that the
     lens was not made for (Gibson and Lanni 1992; see ``OpticalPath``). The integral is evaluated
-    by Gauss-Legendre quadrature to 1e-11.
+    by Gauss-Legendre quadrature to ten digits.
 
     Parameters
     ----------
