@@ -18,7 +18,7 @@ from napari_deconv.errors import JobError
 from napari_deconv.registry import find, methods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -194,7 +194,7 @@ class Job:
         self._write()
         return self._output.copy()
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Generator[Step, None, None]:
         """Run the job; yields at most twenty times a second.
 
         Closing the generator cancels the job within one step; :meth:`estimate` still has what was
@@ -207,7 +207,7 @@ class Job:
         """
         yield from self._alone(self._restore())
 
-    def more(self, iterations: int) -> Iterator[Step]:
+    def more(self, iterations: int) -> Generator[Step, None, None]:
         """Take further steps from where the job stopped, without starting over.
 
         Raises
