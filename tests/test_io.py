@@ -116,6 +116,18 @@ class TestRoundTrip:
             at = (rows * scale[0] + shift[0]) / 0.2, (columns * scale[1] + shift[1]) / 0.5
             np.testing.assert_allclose(pixels, 3 * at[0] + 2 * at[1], rtol=1e-5)
 
+    @pytest.mark.parametrize("name", FORMATS)
+    @pytest.mark.parametrize(
+        ("dtype", "written"),
+        [("u1", "u1"), (">u2", "u2"), ("f8", "f4"), ("?", "f4"), ("i4", "f4"), ("f2", "f4")],
+    )
+    def test_dtypes(self, tmp_path, name, dtype, written):
+        data = (np.arange(700 * 6) % 2 * 255).reshape(6, 700).astype(dtype)
+        write_image(tmp_path / name, data, axes="YX")
+        image = read_image(tmp_path / name)
+        assert image.dtype == np.dtype(written)
+        np.testing.assert_array_equal(image.data, data.astype(written))
+
     def test_ome_zarr_is_lazy(self, tmp_path, stack):
         write_image(tmp_path / "l.zarr", stack, axes="ZYX")
         assert isinstance(read_image(tmp_path / "l.zarr").data, zarr.Array)

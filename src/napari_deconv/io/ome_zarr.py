@@ -141,7 +141,7 @@ def _channels(attributes: Mapping[str, Any]) -> tuple[Channel, ...]:
 
 def write_ome_zarr(
     path: Path,
-    data: NDArray[np.float32],
+    data: NDArray[Any],
     axes: str,
     *,
     name: str = "image",
@@ -165,7 +165,7 @@ def write_ome_zarr(
         array = group.create_array(
             str(len(datasets)),
             shape=level.shape,
-            dtype="float32",
+            dtype=level.dtype,
             chunks=tuple(
                 min(_CHUNK[axis], size) for axis, size in zip(axes, level.shape, strict=True)
             ),
@@ -200,14 +200,15 @@ def write_ome_zarr(
     group.attrs.update(attributes)
 
 
-def _halved(data: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(data: NDArray[Any]) -> NDArray[Any]:
     """Average 2 x 2 pixels; an odd last row or column is left out, as the pyramids of others do."""
     rows, columns = (size // 2 * 2 for size in data.shape[-2:])
     even = data[..., :rows, :columns]
-    total = (
-        even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
-    )
-    return np.asarray(total / 4, dtype=np.float32)
+    total = even[..., ::2, ::2].astype(np.float32)
+    for part in (even[..., 1::2, ::2], even[..., ::2, 1::2], even[..., 1::2, 1::2]):
+        total += part
+    total /= 4
+    return (np.rint(total) if data.dtype.kind == "u" else total).astype(data.dtype)
 
 
 def _transformations(

@@ -247,7 +247,7 @@ def _provenance(text: str) -> dict[str, Any]:
 
 def write_tiff(
     path: Path,
-    data: NDArray[np.float32],
+    data: NDArray[Any],
     axes: str,
     *,
     ome: bool = False,

@@ -1,4 +1,4 @@
-"""Writing: float32, by suffix, whole or not at all."""
+"""Writing: by suffix, whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+# What ImageJ knows.
+_DTYPES = (np.uint8, np.uint16, np.float32)
 SUFFIXES = (".tif", ".tiff", ".zarr")
 
 
@@ -33,7 +35,9 @@ def write_image(
     inputs: Sequence[str | PathLike[str]] = (),
     ome_zarr_version: Literal["0.4", "0.5"] = "0.5",
 ) -> Path:
-    """Write an image as float32 with its voxel size, channels and provenance.
+    """Write an image with its voxel size, channels and provenance.
+
+    uint8, uint16 and float32 are written as they are, all else as float32.
 
     The suffix decides: ``.tif`` (ImageJ's kind; BigTIFF with OME metadata beyond 4 GB),
     ``.ome.tif``, ``.zarr`` (OME-Zarr with a pyramid).
@@ -72,7 +76,9 @@ def write_image(
         When the suffix is unknown, the axes do not fit or the file cannot be written.
     """
     path = check_output_suffix(path)
-    pixels = np.asarray(data, dtype=np.float32)
+    pixels = np.asarray(data)
+    kept = pixels.dtype.newbyteorder("=")
+    pixels = pixels.astype(kept if kept in _DTYPES else np.float32, copy=False)
     check_axes(axes, path)
     if len(axes) != pixels.ndim or list(axes) != sorted(axes, key=AXES.index):
         raise FileError(f"An array of shape {pixels.shape} cannot have the axes {axes!r}.")

@@ -1,0 +1,214 @@
+"""``napari-deconv restore METHOD``: an image, sharper."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_deconv.cli.arguments import Parser
+from napari_deconv.cli.common import (
+    add_axes,
+    add_output,
+    check_outputs,
+    command_record,
+    open_image,
+    report,
+    say,
+    size_of,
+    write_json,
+)
+from napari_deconv.cli.progress import Progress, duration
+from napari_deconv.cli.psf import choose
+from napari_deconv.cli.shell import warn
+from napari_deconv.errors import InputError, ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_deconv.engine import Job
+    from napari_deconv.io import ImageFile
+    from napari_deconv.registry import Method
+
+
+def run(words: Sequence[str]) -> int:
+    """Restore one image."""
+    from napari_deconv.registry import methods
+
+    name, rest = choose("restore", "METHOD", methods(), words)
+    if name is None:
+        return 0
+    method = methods()[name]
+    parser = _parser(method)
+    arguments, values = parser.parse(rest)
+    if method.needs_psf and not arguments.psf:
+        raise ParameterError(
+            f"{method.title} needs a point spread function: --psf FILE. "
+            "napari-deconv psf MODEL --help tells how to make one."
+        )
+
+    import numpy as np
+
+    from napari_deconv.engine import Job
+    from napari_deconv.io import write_image
+
+    image = open_image(arguments.image, arguments.axes)
+    psf_files = [open_image(path) for path in arguments.psf or ()]
+    inputs = [arguments.image, *(arguments.psf or ())]
+    outputs = [arguments.output, arguments.details]
+    size = 4 * int(np.prod(image.data.shape))
+    check_outputs(outputs, overwrite=arguments.overwrite, inputs=inputs, nbytes=size)
+    psf = _psf(image, psf_files)
+    values = _spacings(image, psf_files, values)
+
+    job = Job(image.data, name, psf=psf, **values)
+    if not arguments.quiet:
+        spacing = values.get("spacing")
+        report(f"{arguments.image}: {size_of(image.data.shape, spacing)}, {image.dtype}")
+        report(f"{method.title}, {_forecast(job)}")
+    _run(job, quiet=arguments.quiet)
+
+    result, details = job.result, job.details
+    assert result is not None, "a job that has come to its end has a result"
+    record = command_record("restore", words) | {"job": details.provenance}
+    write_image(
+        arguments.output,
+        result,
+        axes=image.axes,
+        spacing=values.get("spacing"),
+        channels=image.channels,
+        time_interval=image.time_interval,
+        provenance=record,
+        overwrite=arguments.overwrite,
+        inputs=inputs,
+        ome_zarr_version=arguments.ome_zarr,
+    )
+    if arguments.details is not None:
+        write_json(arguments.details, _details(details, record))
+    for warning in details.warnings:
+        warn(warning)
+    say(_summary(method, details, arguments.output))
+    return 0
+
+
+def _parser(method: Method) -> Parser:
+    from napari_deconv.engine.options import parameters_for
+
+    parser = Parser(
+        f"napari-deconv restore {method.id}",
+        f"IMAGE {'--psf PSF ' if method.needs_psf else ''}-o RESULT ...",
+        f"{method.title}. {method.summary}",
+        f"Sources: {'; '.join(method.cites)}." if method.cites else "",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="TIFF or OME-Zarr")
+    parser.add_argument(
+        "--psf",
+        action="append",
+        metavar="PSF",
+        help="the point spread function; give it once, or once for each channel"
+        + ("" if method.needs_psf else " (this method needs none)"),
+    )
+    add_axes(parser)
+    add_output(parser)
+    parser.add_argument(
+        "--details", metavar="FILE", help="write statistics and provenance there, as JSON"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parameters = parameters_for(method)
+    own = {name: each for name, each in parameters.items() if name in method.parameters}
+    common = {name: each for name, each in parameters.items() if name not in own}
+    plain = {name: replace(each, advanced=False) for name, each in own.items()}
+    parser.add_parameters("the method", plain)
+    parser.add_parameters("image and PSF", common, advanced_title="more, the same for all methods")
+    return parser
+
+
+def _psf(image: ImageFile, files: Sequence[ImageFile]) -> Any:
+    """Return the PSF's array, or a list of one per channel, after a look at its axes."""
+    import numpy as np
+
+    arrays: list[Any] = []
+    for file in files:
+        if "T" in file.axes and file.data.shape[file.axes.index("T")] > 1:
+            raise InputError(f"{file.path} is a time series; a PSF has Z, Y, X, or C before them.")
+        if "Z" in file.axes and "Z" not in image.axes:
+            raise InputError(
+                f"{file.path} has three dimensions, {image.path} has planes without a z axis. "
+                "Use a two-dimensional PSF, or name the image's axes: --axes ZYX."
+            )
+        arrays += np.reshape(file.data, (-1, *file.data.shape[-len(file.spatial_axes) :]))
+    if len(arrays) < 2:
+        return arrays[0] if arrays else None
+    channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    if len(arrays) != channels:
+        raise InputError(
+            f"{len(arrays)} PSFs were given, but {image.path} has {channels} channel(s). "
+            "Give one PSF for all, or one for each."
+        )
+    if len({array.ndim for array in arrays}) > 1:
+        raise InputError("Some PSFs are planes and some are stacks. Give all alike.")
+    return arrays
+
+
+def _spacings(
+    image: ImageFile, psfs: Sequence[ImageFile], values: dict[str, Any]
+) -> dict[str, Any]:
+    """Fill in what the files tell, where the user has said nothing."""
+    spacing = values.get("spacing") or image.spacing
+    told = {psf.spacing for psf in psfs if psf.spacing is not None}
+    if len(told) > 1:
+        raise InputError(f"The PSFs have different voxel sizes: {sorted(told)} um.")
+    psf_spacing = values.get("psf_spacing") or (told.pop() if told else None)
+    if psf_spacing is not None and spacing is None:
+        if "psf_spacing" in values:
+            raise ParameterError("--psf-spacing needs the image's voxel size, too: --spacing.")
+        warn(
+            f"{image.path} has no voxel size: it is taken to be the PSF's. (--spacing sets it)",
+        )
+        psf_spacing = None
+    filled = {"spacing": spacing, "psf_spacing": psf_spacing}
+    return values | {name: value for name, value in filled.items() if value is not None}
+
+
+def _forecast(job: Job) -> str:
+    forecast = job.forecast
+    parts = [f"about {forecast.memory_bytes / 1e9:.2g} GB"]
+    if forecast.seconds is not None:
+        parts.append(f"about {duration(forecast.seconds)}")
+    if forecast.blocks > 1:
+        parts.append(f"{forecast.blocks} blocks of {' x '.join(map(str, forecast.tiles))}")
+    return ", ".join(parts)
+
+
+def _run(job: Job, *, quiet: bool) -> None:
+    """Run to the end; Ctrl-C ends the job within a step."""
+    progress = Progress()
+    with closing(job.steps()) as steps:
+        try:
+            for step in steps:
+                if not quiet:
+                    progress.show(step)
+        finally:
+            progress.close()
+
+
+def _details(details: Any, record: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``--details`` writes: everything but the arrays."""
+    named = ("iterations", "stopped_because", "parameters", "gain", "seconds", "tiles", "device")
+    facts = {name: getattr(details, name) for name in named}
+    statistics = [asdict(each) for each in details.statistics]
+    return {
+        **record,
+        **facts,
+        "background": details.background,
+        "warnings": details.warnings,
+        "statistics": statistics,
+    }
+
+
+def _summary(method: Method, details: Any, output: str) -> str:
+    parts = [method.title]
+    if method.iterative:
+        parts.append(f"{details.iterations} iterations ({details.stopped_because})")
+    parts.append(f"{duration(details.seconds)} on {details.device}")
+    return f"{output}: {', '.join(parts)}"

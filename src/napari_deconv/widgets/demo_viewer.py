@@ -1,0 +1,48 @@
+"""The demo's three layers in napari."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_deconv.demo import Demo
+
+
+def show_demo(demo: Demo, *, block: bool = True) -> napari.Viewer:
+    """Open napari with the sample blurred, restored and true, side by side.
+
+    Parameters
+    ----------
+    demo
+        What to show.
+    block
+        Wait until the window is closed.
+
+    Returns
+    -------
+    napari.Viewer
+        The viewer.
+    """
+    import napari
+    import numpy as np
+
+    viewer = napari.Viewer(title="napari-deconv demo")
+    images = {"blurred": demo.blurred, "restored": demo.restored, "truth": demo.sample.truth}
+    for name, image in images.items():
+        viewer.add_image(
+            image,
+            name=name,
+            scale=demo.sample.spacing,
+            units=("um",) * image.ndim,
+            axis_labels=("z", "y", "x"),
+            colormap="magma",
+            contrast_limits=(float(np.percentile(image, 2)), float(np.percentile(image, 99.9))),
+            metadata={"napari-deconv": demo.details.provenance} if name == "restored" else {},
+        )
+    viewer.grid.enabled = True
+    viewer.scale_bar.visible = True
+    if block:
+        napari.run()
+    return viewer
