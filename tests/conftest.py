@@ -11,6 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+# The arrays of the tests are small: threads would wait for each other longer than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Set by scripts/bootstrap.py for the whole suite: no Qt or no screen is then a failure.
 REQUIRE_GUI = os.environ.get("NAPARI_DECONV_REQUIRE_GUI") == "1"
 GUI_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}

@@ -232,6 +232,8 @@ class Method(Entry):
         Numbers of spatial dimensions it works on.
     iterative
         Whether it is a generator of estimates (else it returns one).
+    halo
+        How far beyond a tile it has to see, in sizes of the PSF.
     arrays
         Float32 arrays it holds beyond its data and the operator's own, as a function of its
         parameters: (on the estimate's grid, on the data's grid). For the memory forecast.
@@ -239,6 +241,7 @@ class Method(Entry):
 
     needs_psf: bool = True
     ndim: tuple[int, ...] = (2, 3)
+    halo: float = 1.0
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
 
     @property
@@ -269,12 +272,13 @@ def method(
     cites: tuple[str, ...] | list[str] = (),
     needs_psf: bool = True,
     ndim: tuple[int, ...] = (2, 3),
+    halo: float = 1.0,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
 ) -> Callable[[F], F]:
     """Register a generator of estimates, or a function that returns one, as a method."""
 
     def register(function: F) -> F:
-        entry = Method(id, title, tuple(cites), function, needs_psf, ndim, arrays)
+        entry = Method(id, title, tuple(cites), function, needs_psf, ndim, halo, arrays)
         return _add(_methods, entry, function)
 
     return register

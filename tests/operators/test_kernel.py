@@ -42,12 +42,12 @@ def test_a_cameras_offset_goes_and_a_box_stays():
     counts = np.rint(1000 * gaussian_psf((31, 31), 2) / gaussian_psf((31, 31), 2).max()) + 100
     kernel = prepare_kernel(counts.astype(np.uint16))
     assert kernel.array[0, 0] == 0
-    assert "offset of 100" in kernel.remarks[0]
+    assert "offset of 100" in kernel.notes[0]
     box = prepare_kernel(np.ones((5, 5), np.uint8))
     np.testing.assert_allclose(box.array, 1 / 25)
     floats = prepare_kernel(counts / 7)
     assert floats.array[0, 0] > 0  # not touched, but told
-    assert "camera's offset" in floats.remarks[0]
+    assert "camera's offset" in floats.warnings[0]
     told = prepare_kernel(counts / 7, background=100 / 7)
     assert told.array[0, 0] == pytest.approx(0, abs=1e-12)
 
@@ -63,7 +63,7 @@ def test_resampling_keeps_width_and_centre(ratio):
     pixel = spacing**2 / 12 if ratio > 1 else 0.0
     assert variance == pytest.approx(0.3**2 + pixel, rel=0.02)
     np.testing.assert_allclose(centroid(kernel), 0, atol=1e-5)
-    assert "resampled" in kernel.remarks[0]
+    assert "resampled" in kernel.notes[0]
 
 
 def test_the_same_spacing_with_other_digits_is_the_same():
@@ -89,7 +89,7 @@ def test_reach():
     kernel = prepare_kernel(np.ones((9, 31)), reach=(20, 5))
     assert kernel.array.shape == (9, 11)
     assert kernel.origin == (4, 5)
-    assert "larger than the image" in kernel.remarks[0]
+    assert "larger than the image" in kernel.warnings[0]
 
 
 @pytest.mark.parametrize(

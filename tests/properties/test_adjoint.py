@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from napari_deconv.operators.convolution import Convolution
 
-BORDERS = ["extended", "reflect", "circular", "zero"]
+BORDERS = ["extended", "reflect", "circular", "zero", "mixed"]
+
+
+def words(borders, ndim):
+    """One word for each axis, different ones for "mixed"."""
+    return ["circular", "extended", "reflect"][-ndim:] if borders == "mixed" else [borders] * ndim
 
 
 @st.composite
@@ -26,16 +31,19 @@ def direct(obj, psf, origin, shape, borders):
     for index in np.ndindex(*shape):
         for offset in np.ndindex(*psf.shape):
             source = [n - (k - o) for n, k, o in zip(index, offset, origin, strict=True)]
-            if borders == "circular":
-                source = [s % n for s, n in zip(source, shape, strict=True)]
-            elif borders == "reflect":
-                source = [s % (2 * n) for s, n in zip(source, shape, strict=True)]
-                source = [min(s, 2 * n - 1 - s) for s, n in zip(source, shape, strict=True)]
-            elif borders == "extended":
-                source = [s % n for s, n in zip(source, obj.shape, strict=True)]
-            elif any(not 0 <= s < n for s, n in zip(source, shape, strict=True)):
-                continue
-            image[index] += psf[offset] * obj[tuple(source)]
+            for axis, word in enumerate(words(borders, len(shape))):
+                length = shape[axis]
+                if word == "circular":
+                    source[axis] %= length
+                elif word == "reflect":
+                    source[axis] %= 2 * length
+                    source[axis] = min(source[axis], 2 * length - 1 - source[axis])
+                elif word == "extended":
+                    source[axis] %= obj.shape[axis]
+                elif not 0 <= source[axis] < length:
+                    break
+            else:
+                image[index] += psf[offset] * obj[tuple(source)]
     return image
 
 
@@ -45,7 +53,9 @@ def direct(obj, psf, origin, shape, borders):
 def test_adjoint(borders, problem):
     shape, support, origin, seed = problem
     rng = np.random.default_rng(seed)
-    blur = Convolution(rng.random(support), shape, borders, origin=origin, dtype=torch.float64)
+    blur = Convolution(
+        rng.random(support), shape, words(borders, len(shape)), origin=origin, dtype=torch.float64
+    )
     x = torch.from_numpy(rng.standard_normal(blur.object_shape))
     y = torch.from_numpy(rng.standard_normal(blur.data_shape))
     left, right = float((blur(x) * y).sum()), float((x * blur.adjoint(y)).sum())
@@ -61,7 +71,7 @@ def test_adjoint(borders, problem):
 def test_forward_is_convolution_by_its_definition(borders, shape, support, origin):
     rng = np.random.default_rng(1)
     psf = rng.random(support)
-    blur = Convolution(psf, shape, borders, origin=origin, dtype=torch.float64)
+    blur = Convolution(psf, shape, words(borders, len(shape)), origin=origin, dtype=torch.float64)
     obj = rng.random(blur.object_shape)
     expected = direct(obj, psf, origin, shape, borders)
     np.testing.assert_allclose(blur(torch.from_numpy(obj)).numpy(), expected, atol=1e-10)
@@ -71,7 +81,7 @@ def test_forward_is_convolution_by_its_definition(borders, shape, support, origi
 def test_a_psf_larger_than_the_image(borders):
     rng = np.random.default_rng(2)
     psf, shape = rng.random((9, 7)), (3, 4)
-    blur = Convolution(psf, shape, borders, dtype=torch.float64)
+    blur = Convolution(psf, shape, words(borders, len(shape)), dtype=torch.float64)
     obj = rng.random(blur.object_shape)
     expected = direct(obj, psf, (4, 3), shape, borders)
     np.testing.assert_allclose(blur(torch.from_numpy(obj)).numpy(), expected, atol=1e-10)
@@ -92,7 +102,7 @@ def test_extended_domain_sees_no_light_twice():
 def test_sensitivity_is_the_adjoint_of_ones(borders):
     psf = np.random.default_rng(3).random((5, 4))
     psf /= psf.sum()
-    blur = Convolution(psf, (9, 10), borders, dtype=torch.float64)
+    blur = Convolution(psf, (9, 10), words(borders, 2), dtype=torch.float64)
     ones = torch.ones(blur.data_shape, dtype=torch.float64)
     expected = blur.adjoint(ones).clamp(min=1e-3)
     assert torch.allclose(blur.sensitivity.expand(blur.object_shape), expected, atol=1e-12)

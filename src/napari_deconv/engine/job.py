@@ -78,8 +78,8 @@ class Details:
         Intensity taken as background (its mean where it is an image).
     seconds, device, tiles, blocks
         How long, where, and in which pieces.
-    warnings
-        What the user should know, in plain words.
+    notes, warnings
+        What was done on the way, and what the user should look at, in plain words.
     provenance
         All of this as plain values that can be stored.
     """
@@ -100,6 +100,7 @@ class Details:
     device: str = ""
     tiles: tuple[int, ...] = ()
     blocks: int = 0
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -156,7 +157,7 @@ class Job:
         self._place: tuple[Any, ...] = ()
         self._output: NDArray[np.float32] | None = None
         self.result: NDArray[np.float32] | None = None
-        self.details = Details(method, warnings=self._problem.remarks)
+        self.details = Details(method, warnings=self._problem.warnings, notes=self._problem.notes)
 
     @property
     def forecast(self) -> Forecast:
@@ -256,7 +257,7 @@ class Job:
                     f"about {need / 1e9:.1f} GB. Close other programs, choose a smaller PSF or "
                     "region, or leave tiles automatic."
                 )
-            self._problem.remark(f"{self._device} ran out of memory; smaller tiles were used.")
+            self._problem.warn(f"{self._device} ran out of memory; smaller tiles were used.")
 
     def _blocks(self) -> Iterator[Step]:
         problem, options, details = self._problem, self._problem.options, self.details
@@ -346,7 +347,7 @@ class Job:
         self.result = self._output
         details.seconds = seconds
         names = "iterations stopped_because psf_origin gain offset read_noise background seconds "
-        names += "device tiles blocks warnings"
+        names += "device tiles blocks notes warnings"
         psf = details.psf
         details.provenance = provenance(
             details.method,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import device
 
     from napari_deconv.engine.stopping import Rule
+    from napari_deconv.operators.convolution import Borders
 
 # Voxels of the region on which automatic values are found.
 _REPRESENTATIVE = 2_000_000
@@ -47,7 +48,7 @@ class Block:
     data: NDArray[np.float32]
     floor: NDArray[np.float32] | float
     kernel: Kernel
-    borders: Any
+    borders: tuple[Borders, ...]
     inner: tuple[slice, ...]
 
 
@@ -74,9 +75,15 @@ class Problem:
         if ndim not in method.ndim:
             raise InputError(f"{method.title} does not work on images of {ndim} axes.")
         self.source = Source(image, ndim, region)
-        self.remarks: list[str] = []
+        _refuse_constant(image)
+        if isinstance(self.options.tiles, tuple) and len(self.options.tiles) != ndim:
+            raise ParameterError(f"tiles {self.options.tiles} needs {ndim} numbers, one an axis.")
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
         self.kernels = [self._kernel(p) for p in psfs]
-        self.halo = tuple(max(k.array.shape[a] for k in self.kernels) for a in range(ndim))
+        self.halo = tuple(
+            round(method.halo * max(k.array.shape[a] for k in self.kernels)) for a in range(ndim)
+        )
         self._floor_source = self._background(background, image, region)
         self._blur: tuple[Any, Convolution] | None = None
 
@@ -107,9 +114,13 @@ class Problem:
             floor = self._floor_source.read(frame, outer, borders)
         else:
             floor = self._floor_source
-        split = any(i != slice(0, n) for i, n in zip(inner, data.shape, strict=True))
         kernel = self.kernels[self._kernel_index(tuple(frame))]
-        return Block(data, floor, kernel, "extended" if split else borders, inner)
+        # Beyond a cut the object goes on; what lies there is read, mirrored or repeated.
+        words = tuple(
+            borders if i == slice(0, n) else "extended"
+            for i, n in zip(inner, data.shape, strict=True)
+        )
+        return Block(data, floor, kernel, words, inner)
 
     def start(
         self,
@@ -176,17 +187,17 @@ class Problem:
         """Let go of the forward model and its memory."""
         self._blur = None
 
-    def remark(self, words: str) -> None:
-        """Keep something that the user should know."""
-        if words not in self.remarks:
-            self.remarks.append(words)
+    def warn(self, words: str) -> None:
+        """Keep something that the user should look at."""
+        if words not in self.warnings:
+            self.warnings.append(words)
 
     def noise(self) -> Noise:
         """Return the camera's noise: given, or estimated from a representative region."""
         wanted_gain, wanted_read = self.options.gain, self.options.read_noise
         block = self.block(*self.representative)
         if min(block.data.shape[-2:]) < 12:
-            self.remark("The image is too small to estimate its noise from: a gain of 1 is used.")
+            self.notes.append("The image is too small to tell its noise: a gain of 1 was used.")
             noise = Noise(1.0, 0.0, 0.0)
         else:
             noise = estimate_noise(block.data[block.inner])
@@ -227,7 +238,7 @@ class Problem:
             return np.ascontiguousarray(data), block.floor
         if data.min() < 0:
             share = float(np.mean(data < 0))
-            self.remark(
+            self.warn(
                 f"{share:.1%} of the voxels are below zero, which no number of photons is; they "
                 "count as zero. If a background was subtracted, restore the image with it and "
                 "give it as the background."
@@ -258,8 +269,9 @@ class Problem:
             energy=1.0 if circular else options.psf_energy,
             reach=None if circular else [n - 1 for n in self.source.spatial_shape],
         )
-        for words in kernel.remarks:
-            self.remark(words)
+        self.notes += [words for words in kernel.notes if words not in self.notes]
+        for words in kernel.warnings:
+            self.warn(words)
         return kernel
 
     def _background(
@@ -293,6 +305,14 @@ def _sorted_out(method: Method, given: Mapping[str, Any]) -> tuple[Options, dict
     if isinstance(background, str) or not hasattr(background, "shape") or not np.ndim(background):
         background = options.background
     return options, {k: v for k, v in checked.items() if k not in common}, background
+
+
+def _refuse_constant(image: Any) -> None:
+    """Refuse an image in memory that shows nothing."""
+    if isinstance(image, np.ndarray) and image.size and image.min() == image.max():
+        raise InputError(
+            f"The image is constant (every value is {image.flat[0]}): there is nothing to restore."
+        )
 
 
 def _psfs(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:

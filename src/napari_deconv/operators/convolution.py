@@ -46,7 +46,7 @@ class Convolution:
     shape
         Shape of the image.
     borders
-        What lies outside, see above.
+        What lies outside, see above; or one word for each axis.
     origin
         Index of the PSF's origin on every axis; ``n // 2`` by default.
     spacing
@@ -72,7 +72,7 @@ class Convolution:
         self,
         psf: NDArray[np.floating],
         shape: Sequence[int],
-        borders: Borders = "extended",
+        borders: Borders | Sequence[Borders] = "extended",
         *,
         origin: Sequence[int] | None = None,
         spacing: Sequence[float] | None = None,
@@ -84,21 +84,24 @@ class Convolution:
         self.device = torch.device(device)
         self.dtype = dtype or torch.float32
         self.data_shape = tuple(int(n) for n in shape)
-        self.borders = borders
+        self.borders = each_axis(borders, len(self.data_shape))
         self.spacing = tuple(spacing) if spacing is not None else (1.0,) * len(self.data_shape)
         self.observer: Callable[[Tensor, Tensor], None] | None = None
         if origin is None:
             origin = [n // 2 for n in psf.shape]
-        self.grid = grid_shape(self.data_shape, psf.shape, origin, borders)
-        self.object_shape = self.grid if borders == "extended" else self.data_shape
+        self.grid = grid_shape(self.data_shape, psf.shape, origin, self.borders)
+        self.object_shape = tuple(
+            g if word == "extended" else n
+            for word, g, n in zip(self.borders, self.grid, self.data_shape, strict=True)
+        )
         self._transform = fft.transform(self.grid, dtype=self.dtype, device=self.device)
         self._data = self._transform.work[_corner(self.data_shape)]
         self._object = self._transform.work[_corner(self.object_shape)]
-        self._mirrors = [
-            self._mirror(axis, before=psf.shape[axis] - 1 - origin[axis])
-            for axis in range(len(self.grid))
-            if borders == "reflect"
-        ]
+        self._mirrors = {
+            axis: self._mirror(axis, before=psf.shape[axis] - 1 - origin[axis])
+            for axis, word in enumerate(self.borders)
+            if word == "reflect"
+        }
         self.otf = self._spectrum_of(psf, origin)
         self.sensitivity = self._sensitivity(float(psf.sum()))
 
@@ -114,10 +117,9 @@ class Convolution:
             (and which may be changed in place), instead of a copy.
         """
         self._object.copy_(estimate)
-        for axis, mirror in enumerate(self._mirrors):
+        self._clear_outside(self.object_shape)
+        for axis, mirror in self._mirrors.items():
             _unfold(self._transform.work, axis, self.data_shape[axis], mirror)
-        if not self._mirrors:
-            self._clear_outside(self.object_shape)
         self._filter(self.otf, conjugate=False)
         if self.observer is not None:
             self.observer(estimate, self._data)
@@ -132,7 +134,7 @@ class Convolution:
             self._data.copy_(data)
         self._clear_outside(self.data_shape)
         self._filter(self.otf if otf is None else otf, conjugate=True)
-        for axis, mirror in reversed(list(enumerate(self._mirrors))):
+        for axis, mirror in reversed(self._mirrors.items()):
             _fold(self._transform.work, axis, self.data_shape[axis], mirror)
         return self._object if borrow else self._object.clone()
 
@@ -142,7 +144,9 @@ class Convolution:
 
     def extend(self, data: Tensor) -> Tensor:
         """Return data on the estimate's domain, continued smoothly where that is larger."""
-        return self.periodic(data) if self.object_shape == self.grid else data.clone()
+        if self.object_shape == self.data_shape:
+            return data.clone()
+        return self.periodic(data)[_corner(self.object_shape)].clone()
 
     def periodic(self, data: Tensor) -> Tensor:
         """Extend data smoothly to ``grid``, so that it repeats without a step.
@@ -214,7 +218,7 @@ class Convolution:
     def _sensitivity(self, total: float) -> Tensor:
         import torch
 
-        if self.borders == "circular":
+        if set(self.borders) == {"circular"}:
             return torch.tensor(total, dtype=self.dtype, device=self.device)
         ones = torch.ones((), dtype=self.dtype, device=self.device).expand(self.data_shape)
         return self.adjoint(ones).clamp_(min=_LEAST_SENSITIVITY * total)
@@ -224,17 +228,26 @@ class Convolution:
 _SLAB = 1 << 20
 
 
+def each_axis(borders: Borders | Sequence[Borders], ndim: int) -> tuple[Borders, ...]:
+    """Return one word for each axis."""
+    return (borders,) * ndim if isinstance(borders, str) else tuple(borders)
+
+
 def grid_shape(
-    shape: Sequence[int], psf_shape: Sequence[int], origin: Sequence[int], borders: Borders
+    shape: Sequence[int],
+    psf_shape: Sequence[int],
+    origin: Sequence[int],
+    borders: Borders | Sequence[Borders],
 ) -> tuple[int, ...]:
     """Return the shape of the Fourier transforms that a convolution needs."""
     grid = []
-    for length, support, centre in zip(shape, psf_shape, origin, strict=True):
-        if borders == "circular":
+    words = each_axis(borders, len(shape))
+    for length, support, centre, word in zip(shape, psf_shape, origin, words, strict=True):
+        if word == "circular":
             grid.append(length)
             continue
         ahead, behind = centre, support - 1 - centre
-        margin = max(ahead, behind) if borders == "zero" else ahead + behind
+        margin = max(ahead, behind) if word == "zero" else ahead + behind
         grid.append(fft.fast_length(length + margin))
     return tuple(grid)
 

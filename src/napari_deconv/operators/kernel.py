@@ -6,7 +6,7 @@ its energy is, and normalised to sum 1, all in float64 and in that order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -34,13 +34,16 @@ class Kernel:
         float64, not negative, sum 1.
     origin
         Index of its origin on every axis.
-    remarks
-        What was noticed or done on the way, in plain words.
+    notes
+        What was done on the way, in plain words.
+    warnings
+        What looks wrong.
     """
 
     array: NDArray[np.float64]
     origin: tuple[int, ...]
-    remarks: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def prepare_kernel(
@@ -77,17 +80,17 @@ def prepare_kernel(
     InputError
         When there is no PSF in it: empty, not finite, all zero, of a wrong dimension.
     """
-    array, remarks = _checked(psf, background)
+    array, notes, warnings = _checked(psf, background)
     place = _origin(array, centre)
     if psf_spacing is not None and spacing is not None:
         array, place, words = _resampled(array, place, spacing, psf_spacing)
-        remarks += words
+        notes += words
     array, origin = _centred(array, place)
     before = array.shape
     if reach is not None:
         array, origin = _within(array, origin, reach)
     if array.shape != before:
-        remarks.append(
+        warnings.append(
             f"The PSF ({_times(before)}) is larger than the image; the part that can connect two "
             f"of its voxels ({_times(array.shape)}) is used."
         )
@@ -98,10 +101,12 @@ def prepare_kernel(
             "Nothing of the PSF is left near its centre. Check where its origin lies, or choose "
             "psf_centre='peak'."
         )
-    return Kernel(array / total, origin, tuple(remarks))
+    return Kernel(array / total, origin, tuple(notes), tuple(warnings))
 
 
-def _checked(psf: ArrayLike, background: float | str) -> tuple[NDArray[np.float64], list[str]]:
+def _checked(
+    psf: ArrayLike, background: float | str
+) -> tuple[NDArray[np.float64], list[str], list[str]]:
     raw = np.asarray(psf)
     if raw.ndim not in (2, 3):
         raise InputError(
@@ -114,7 +119,8 @@ def _checked(psf: ArrayLike, background: float | str) -> tuple[NDArray[np.float6
     array = raw.astype(np.float64)
     if not np.isfinite(array).all():
         raise InputError("The PSF holds NaN or infinity. Replace these values, by zero if unknown.")
-    remarks: list[str] = []
+    notes: list[str] = []
+    warnings: list[str] = []
     level = float(np.median(_faces(array)))
     spread = float(np.ptp(_faces(array)))
     counts = bool(np.all(array == np.rint(array))) and array.min() > 0 and array.max() > 1
@@ -122,23 +128,23 @@ def _checked(psf: ArrayLike, background: float | str) -> tuple[NDArray[np.float6
         # A kernel that is flat on purpose, such as a box, has nothing above its faces.
         background = level if counts and level < array.max() else 0.0
         if background:
-            remarks.append(f"An offset of {background:g} was subtracted from the PSF.")
+            notes.append(f"An offset of {background:g} was subtracted from the PSF.")
         elif 0.01 * array.max() < level < array.max() and spread < 0.5 * level:
-            remarks.append(
+            warnings.append(
                 f"The PSF's faces are at {level / array.max():.1%} of its maximum: if that is a "
                 "camera's offset, subtract it (psf_background)."
             )
     array -= float(background)
     negative = -array[array < 0].sum()
-    if negative > 0.02 * np.abs(array).sum() and not remarks:
-        remarks.append("Negative values of the PSF were set to zero.")
+    if negative > 0.02 * np.abs(array).sum() and not notes:
+        warnings.append("Negative values of the PSF were set to zero.")
     np.clip(array, 0, None, out=array)
     if array.max() <= 0:
         raise InputError(
             "The PSF is zero everywhere. Choose the layer or file that holds the PSF, or generate "
             "one from your objective's data."
         )
-    return array, remarks
+    return array, notes, warnings
 
 
 def _faces(array: NDArray[np.float64]) -> NDArray[np.float64]:

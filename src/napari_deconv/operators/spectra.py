@@ -56,7 +56,7 @@ def regularised_inverse(data: Tensor, blur: Convolution, penalty: Tensor, weight
     for s, h, p in slabs(spectrum, blur.otf, penalty):
         s *= h.conj() / (h.real.square() + h.imag.square() + weight * p)
     estimate: Tensor = torch.fft.irfftn(spectrum, s=blur.grid)
-    return estimate
+    return estimate[tuple(slice(n) for n in blur.object_shape)]
 
 
 def cross_validated_weight(data: Tensor, blur: Convolution, penalty: Tensor) -> float:

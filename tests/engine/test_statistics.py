@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_deconv.assessment.noise import Noise
+from napari_deconv.engine import Job
+from napari_deconv.engine.statistics import held_out_likelihood, misfit
+from napari_deconv.engine.stopping import HELD_OUT_SHARE, split_photons
+from problems import gaussian_psf, photographed, spots
+
+PSF = gaussian_psf((9, 9), 1.7)
+IMAGE = photographed(spots((48, 50)), PSF)
+PLAIN = Noise(1.0, 0.0, 0.0)
+
+
+def test_misfit_is_what_its_definition_says():
+    rng = np.random.default_rng(0)
+    y, p = rng.poisson(5, 1000).astype(float), rng.uniform(1, 9, 1000)
+    zero = torch.zeros(())
+    deviance, squares = misfit(torch.from_numpy(y), torch.from_numpy(p), zero, PLAIN)
+    terms = np.where(y > 0, y * np.log(np.where(y > 0, y, 1) / p), 0) - y + p
+    assert deviance == pytest.approx(2 * terms.mean())
+    assert squares == pytest.approx(((y - p) ** 2 / p).mean())
+
+
+@pytest.mark.parametrize("noise", [PLAIN, Noise(2.5, 100.0, 6.0)])
+def test_chi_squared_of_the_truth_is_one(noise):
+    rng = np.random.default_rng(1)
+    light = rng.uniform(20, 200, (300, 300))
+    counts = noise.gain * rng.poisson(light) + noise.offset
+    counts = counts + rng.normal(0, noise.read_noise, light.shape)
+    model = torch.from_numpy(noise.gain * light)
+    floor = torch.tensor(noise.offset)
+    deviance, squares = misfit(torch.from_numpy(counts), model, floor, noise)
+    assert squares == pytest.approx(1, abs=0.03)
+    assert deviance == pytest.approx(1, abs=0.03)
+
+
+def test_splitting_keeps_means_and_independence():
+    rng = np.random.default_rng(2)
+    noise = Noise(3.0, 50.0, 0.0)
+    light = 40.0
+    image = (noise.gain * rng.poisson(light, (400, 400)) + noise.offset).astype(np.float32)
+    kept, held_out = split_photons(image, noise, seed=3)
+    assert float(kept.mean()) == pytest.approx(float(image.mean()), rel=2e-3)
+    assert float(held_out.mean()) == pytest.approx(HELD_OUT_SHARE * light, rel=5e-3)
+    assert float(held_out.var()) == pytest.approx(HELD_OUT_SHARE * light, rel=0.03)
+    assert abs(np.corrcoef(kept.ravel(), held_out.ravel())[0, 1]) < 0.01
+    again = split_photons(image, noise, seed=3)
+    np.testing.assert_array_equal(again[0], kept)
+    assert (split_photons(image, noise, seed=4)[1] != held_out).any()
+
+
+def test_held_out_likelihood_is_highest_for_the_truth():
+    rng = np.random.default_rng(4)
+    light = rng.uniform(5, 50, (200, 200))
+    aside = torch.from_numpy(rng.poisson(0.1 * light).astype(float))
+    zero = torch.zeros(())
+
+    def score(model):
+        return held_out_likelihood(aside, torch.from_numpy(model), zero, PLAIN, 0.1)
+
+    assert score(light) > max(score(1.1 * light), score(0.9 * light), score(light[::-1].copy()))
+
+
+def test_figures_belong_to_the_step_they_stand_at():
+    """Each is recomputed from scratch, from the estimate after as many steps."""
+    job = Job(
+        IMAGE,
+        "richardson-lucy",
+        PSF,
+        iterations="auto",
+        stopping="relative-change",
+        tolerance=0.02,
+        gain=1.0,
+        borders="circular",
+    )
+    for _ in job.steps():
+        pass
+    statistics = job.details.statistics
+    assert [s.iteration for s in statistics] == list(range(1, job.details.iterations + 1))
+    previous = None
+    for figures in statistics[:4] + statistics[-1:]:
+        again = Job(IMAGE, "richardson-lucy", PSF, iterations=figures.iteration, borders="circular")
+        for _ in again.steps():
+            pass
+        estimate = torch.from_numpy(again.result)
+        noise = Noise(1.0, job.details.offset, job.details.read_noise)
+        prediction = again._run.blur(estimate)
+        deviance, squares = misfit(torch.from_numpy(IMAGE), prediction, torch.zeros(()), noise)
+        assert figures.deviance == pytest.approx(deviance, rel=1e-4)
+        assert figures.chi_squared == pytest.approx(squares, rel=1e-4)
+        assert figures.total_intensity == pytest.approx(float(estimate.sum()), rel=1e-5)
+        if previous is not None and figures.iteration == previous[0] + 1:
+            change = float((estimate - previous[1]).norm() / previous[1].norm())
+            assert figures.relative_change == pytest.approx(change, rel=1e-3)
+        previous = figures.iteration, estimate
+    assert statistics[-1].relative_change < 0.02 <= statistics[-2].relative_change
+
+
+def test_relative_change_in_blocks_agrees_on_one_number():
+    job = Job(
+        IMAGE, "richardson-lucy", PSF, stopping="relative-change", tolerance=0.02, tiles=(24, 25)
+    )
+    for _ in job.steps():
+        pass
+    assert job.details.blocks == 4
+    assert "tolerance" in job.details.stopped_because
+    single = Job(IMAGE, "richardson-lucy", PSF, stopping="relative-change", tolerance=0.02)
+    for _ in single.steps():
+        pass
+    assert job.details.iterations == single.details.iterations
+
+
+@pytest.mark.parametrize("photons", [20, 1000])
+def test_held_out_photons_stop_near_the_best_step(photons):
+    """Within 0.3 dB of the iteration that an oracle would choose, for photon counts and for a
+    camera with gain and offset; benchmarks/stopping.py measures it at large."""
+    truth = spots((96, 96), count=150, seed=5)
+    rng = np.random.default_rng(6)
+    blurred = np.clip(photographed(truth, PSF, background=0), 0, None)  # only for its level
+    from scipy.signal import fftconvolve
+
+    expected = np.clip(fftconvolve(truth, PSF, mode="same"), 0, None)
+    expected *= photons / expected.max()
+    counts = rng.poisson(expected).astype(np.float32)
+    camera = (2.2 * counts + 100 + rng.normal(0, 2, counts.shape)).astype(np.float32)
+    del blurred
+    scaled = truth * photons / fftconvolve(truth, PSF, mode="same").max()
+    for image, gain, background in ((counts, 1.0, 0.0), (camera, 2.2, 100.0)):
+        job = Job(image, "richardson-lucy", PSF, background=background, max_iterations=400)
+        for _ in job.steps():
+            pass
+        errors = {}
+        trace = Job(image, "richardson-lucy", PSF, background=background, iterations=1)
+        for _ in trace.steps():
+            pass
+        for _ in range(400):
+            errors[trace.details.iterations] = np.linalg.norm(trace.result / gain - scaled)
+            for _ in trace.more(1):
+                pass
+        loss = 20 * np.log10(errors[job.details.iterations] / min(errors.values()))
+        assert loss < 0.3, (job.details.iterations, min(errors, key=errors.get))
+        assert job.details.gain == pytest.approx(gain, rel=0.4)
