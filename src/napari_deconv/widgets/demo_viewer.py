@@ -10,25 +10,18 @@ if TYPE_CHECKING:
     from napari_deconv.demo import Demo
 
 
-def show_demo(demo: Demo, *, block: bool = True) -> napari.Viewer:
-    """Open napari with the sample blurred, restored and true, side by side.
-
-    Parameters
-    ----------
-    demo
-        What to show.
-    block
-        Wait until the window is closed.
-
-    Returns
-    -------
-    napari.Viewer
-        The viewer.
-    """
+def show_demo(demo: Demo) -> None:
+    """Open napari with the demo's layers, and wait until it is closed."""
     import napari
+
+    add_layers(demo, napari.Viewer(title="napari-deconv demo"))
+    napari.run()
+
+
+def add_layers(demo: Demo, viewer: napari.Viewer) -> None:
+    """Add the sample blurred, restored and true, side by side."""
     import numpy as np
 
-    viewer = napari.Viewer(title="napari-deconv demo")
     images = {"blurred": demo.blurred, "restored": demo.restored, "truth": demo.sample.truth}
     for name, image in images.items():
         viewer.add_image(
@@ -43,6 +36,3 @@ def show_demo(demo: Demo, *, block: bool = True) -> napari.Viewer:
         )
     viewer.grid.enabled = True
     viewer.scale_bar.visible = True
-    if block:
-        napari.run()
-    return viewer

@@ -1,0 +1,1 @@
+"""Docks and samples for napari: the only room that knows Qt."""

@@ -1,0 +1,149 @@
+"""A form made of parameters: the registry's schema, as a dock shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_deconv.errors import ParameterError
+from napari_deconv.widgets.fields import Field, field_for, title_of, tooltip_of
+
+if TYPE_CHECKING:
+    from napari_deconv.registry import Parameter
+
+# Labels of all forms of a dock end at the same place.
+LABEL_WIDTH = 106
+
+
+class Form(QWidget):
+    """Fields for parameters; advanced ones wait under "More".
+
+    Parameters
+    ----------
+    parameters
+        In the order in which they are shown.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.fields: dict[str, Field] = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        plain = {name: each for name, each in parameters.items() if not each.advanced}
+        advanced = {name: each for name, each in parameters.items() if each.advanced}
+        if plain:
+            layout.addLayout(self._grid(plain))
+        self.more: More | None = None
+        if advanced:
+            self.more = self._collapsed(advanced)
+            layout.addWidget(self.more)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What was put in, checked.
+
+        Raises
+        ------
+        ParameterError
+            When a value does not fit.
+        """
+        return {name: field.value for name, field in self.fields.items()}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Show values; those that are unknown or do not fit (any more) are left out."""
+        for name, value in values.items():
+            if name not in self.fields:
+                continue
+            field = self.fields[name]
+            try:
+                field.set_value(field.parameter.check(value))
+            except ParameterError:
+                continue
+
+    def valid_values(self) -> dict[str, Any]:
+        """Return the values that fit, leaving out the others."""
+        values = {}
+        for name, field in self.fields.items():
+            try:
+                values[name] = field.value
+            except ParameterError:
+                continue
+        return values
+
+    def _grid(self, parameters: Mapping[str, Parameter]) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        grid.setColumnMinimumWidth(0, LABEL_WIDTH)
+        grid.setColumnStretch(1, 1)
+        for row, (name, parameter) in enumerate(parameters.items()):
+            field = field_for(parameter)
+            field.changed.connect(self.changed)
+            self.fields[name] = field
+            grid.addWidget(label(title_of(parameter), tooltip_of(parameter)), row, 0)
+            grid.addWidget(field, row, 1)
+        return grid
+
+    def _collapsed(self, parameters: Mapping[str, Parameter]) -> More:
+        named = [title_of(each) for each in list(parameters.values())[:3]]
+        words = ", ".join(name if name.startswith("PSF") else name.lower() for name in named)
+        inside = QWidget()
+        inside.setLayout(self._grid(parameters))
+        return More(f"More: {words} …", inside)
+
+
+class More(QWidget):
+    """A heading that shows and hides what is below it.
+
+    Parameters
+    ----------
+    title
+        The heading.
+    inside
+        What is below it, hidden at first.
+    """
+
+    def __init__(self, title: str, inside: QWidget) -> None:
+        super().__init__()
+        self.button = QToolButton()
+        self.button.setText(title)
+        self.button.setCheckable(True)
+        self.button.setAutoRaise(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setToolTip("<qt>What rarely needs a change.</qt>")
+        self.button.setStyleSheet("QToolButton { border: none; padding: 2px 0px; }")
+        self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.inside = inside
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.button)
+        layout.addWidget(inside)
+        self.button.toggled.connect(self.open)
+        self.open(False)
+
+    def open(self, shown: bool = True) -> None:
+        """Show or hide what is below the heading."""
+        self.button.setChecked(shown)
+        self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        self.inside.setVisible(shown)
+
+
+def label(text: str, tooltip: str = "") -> QLabel:
+    """Return the label before a field."""
+    made = QLabel(text)
+    made.setToolTip(tooltip)
+    made.setMinimumWidth(LABEL_WIDTH)
+    made.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return made
