@@ -166,10 +166,7 @@ class Job:
         shape = problem.source.spatial_shape
         demand = problem.demand(self._device)
         tile = problem.tile(self._device, self._budget())
-        outer = [
-            n if t >= n else min(n, t + 2 * h)
-            for t, n, h in zip(tile, shape, problem.halo, strict=True)
-        ]
+        outer = demand.outer(tile, shape)
         with devices.thread_count(options.threads):
             each = seconds_per_iteration(demand, outer)
         blocks = len(list(problem.source.frames)) * len(list(cores(shape, tile)))
@@ -178,7 +175,7 @@ class Job:
         else:
             automatic = options.iterations == "auto"
             steps = _TYPICAL_ITERATIONS if automatic else int(options.iterations)
-        copies = problem.source.copies or tuple(outer) != problem.source.shape
+        copies = problem.source.copies or outer != problem.source.shape
         memory = demand.bytes(outer, copies=copies) + 4 * int(np.prod(problem.source.shape))
         return Forecast(memory, each * blocks, steps, each * blocks * steps, tile, blocks)
 

@@ -65,6 +65,15 @@ class Demand:
     origin: tuple[int, ...]
     borders: Borders
     device: device
+    halo: tuple[int, ...]
+
+    def outer(self, core: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape that is read for a core of an image of this shape."""
+        beyond = reads_beyond(self.method, self.borders)
+        return tuple(
+            c + 2 * h if beyond else (n if c >= n else min(n, c + 2 * h))
+            for c, n, h in zip(core, shape, self.halo, strict=True)
+        )
 
     def bytes(self, shape: Sequence[int], *, copies: bool = True) -> int:
         """Return the peak memory of a block of this shape, in bytes."""
@@ -83,25 +92,27 @@ class Demand:
         return int(_FLOAT * floats)
 
 
-def choose_tiles(
-    shape: Sequence[int], halo: Sequence[int], demand: Demand, budget: float
-) -> tuple[int, ...]:
+def reads_beyond(method: Method, borders: str) -> bool:
+    """Whether the image is to be continued by its mirror image before the method sees it.
+
+    A direct filter sees farther than the PSF reaches, and has no other way to a true border.
+    """
+    return borders in ("extended", "reflect") and not method.iterative
+
+
+def choose_tiles(shape: Sequence[int], demand: Demand, budget: float) -> tuple[int, ...]:
     """Return the largest core of a block that fits the budget, stacks unsplit along z if possible.
 
     The image is cut along Y and X into as few equal parts as will do, and along Z only where even
     a column of 32 x 32 does not fit.
     """
-    if demand.bytes(shape) <= budget:
+    if demand.bytes(demand.outer(shape, shape)) <= budget:
         return tuple(shape)
     tile = tuple(shape)
     for depth in _depths(shape[:-2]):
         for part_y, part_x in _splits(shape[-2:]):
             tile = (*depth, math.ceil(shape[-2] / part_y), math.ceil(shape[-1] / part_x))
-            outer = [
-                n if t >= n else min(n, t + 2 * h)
-                for t, n, h in zip(tile, shape, halo, strict=True)
-            ]
-            if demand.bytes(outer) <= budget:
+            if demand.bytes(demand.outer(tile, shape)) <= budget:
                 return tile
     return tile
 

@@ -10,9 +10,9 @@ import numpy as np
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
 from napari_deconv.engine.options import Options, parameters_for
-from napari_deconv.engine.plan import Demand, choose_tiles
+from napari_deconv.engine.plan import Demand, choose_tiles, reads_beyond
 from napari_deconv.engine.run import Run
-from napari_deconv.engine.source import Source
+from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.kernel import Kernel, prepare_kernel
@@ -92,7 +92,8 @@ class Problem:
         largest = max(self.kernels, key=lambda k: k.array.size)
         shape, origin = largest.array.shape, largest.origin
         parameters = self.parameters
-        return Demand(self.method, parameters, shape, origin, self.options.borders, device)
+        borders = self.options.borders
+        return Demand(self.method, parameters, shape, origin, borders, device, self.halo)
 
     def tile(self, device: device, budget: float) -> tuple[int, ...]:
         """Return the size of a block's core."""
@@ -101,17 +102,18 @@ class Problem:
         if wanted is None:
             return whole
         if wanted == "auto":
-            return choose_tiles(whole, self.halo, self.demand(device), budget)
+            return choose_tiles(whole, self.demand(device), budget)
         return tuple(min(t, n) for t, n in zip(wanted, whole, strict=True))
 
     def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
         """Read a piece of a frame with its surroundings."""
         borders = self.options.borders
-        outer, inner = self.source.outer(core, self.halo, borders)
-        data = self.source.read(frame, outer, borders)
+        beyond: Beyond = "mirror" if reads_beyond(self.method, borders) else borders
+        outer, inner = self.source.outer(core, self.halo, beyond)
+        data = self.source.read(frame, outer, beyond)
         floor: NDArray[np.float32] | float
         if isinstance(self._floor_source, Source):
-            floor = self._floor_source.read(frame, outer, borders)
+            floor = self._floor_source.read(frame, outer, beyond)
         else:
             floor = self._floor_source
         kernel = self.kernels[self._kernel_index(tuple(frame))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Borders that say which voxels stand for those beyond the image.
-_REPEATING = ("reflect", "circular")
+# What is read beyond the image: nothing; what a repeating border puts there, and then only around
+# a piece that is cut out; or the mirror image, in any case.
+Beyond = Literal["extended", "zero", "reflect", "circular", "mirror"]
 
 
 class Source:
@@ -92,12 +93,11 @@ class Source:
         return max(windows)[2]
 
     def outer(
-        self, core: Sequence[slice], halo: Sequence[int], borders: str
+        self, core: Sequence[slice], halo: Sequence[int], beyond: Beyond
     ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Return the slices to read for a core with its halo, and where the core lies in them.
 
-        The halo reaches beyond the region, and beyond the image only where the borders say what
-        is there; on an axis that is read whole there is none.
+        The halo reaches beyond the region, and beyond the image as ``beyond`` says.
         """
         outer, inner = [], []
         offsets = self._start[len(self._start) - self._ndim :]
@@ -105,22 +105,22 @@ class Source:
             start, stop = piece.start + offsets[axis], piece.stop + offsets[axis]
             whole = start == 0 and stop == limit
             first, last = start - reach, stop + reach
-            if whole:
-                first, last = start, stop
-            elif borders not in _REPEATING:
+            if beyond in ("extended", "zero"):
                 first, last = max(0, first), min(limit, last)
+            elif whole and beyond != "mirror":
+                first, last = start, stop
             outer.append(slice(first, last))
             inner.append(slice(start - first, stop - first))
         return tuple(outer), tuple(inner)
 
     def read(
-        self, frame: Sequence[int], outer: Sequence[slice], borders: str = "extended"
+        self, frame: Sequence[int], outer: Sequence[slice], beyond: Beyond = "extended"
     ) -> NDArray[np.float32]:
         """Return one block of one frame as float32, in the slices that :meth:`outer` gave."""
         first = self._start[: len(frame)]
         index = tuple(i + a for i, a in zip(frame, first, strict=True))
         places = [
-            _mapped(np.arange(piece.start, piece.stop), limit, borders)
+            _mapped(np.arange(piece.start, piece.stop), limit, beyond)
             for piece, limit in zip(outer, self._limits, strict=True)
         ]
         ranges = tuple(slice(int(p.min()), int(p.max()) + 1) for p in places)
@@ -135,11 +135,11 @@ def _starts(length: int, size: int) -> list[int]:
     return [*range(0, length - size, max(1, size // 2)), length - size]
 
 
-def _mapped(position: NDArray[np.intp], length: int, borders: str) -> NDArray[np.intp]:
+def _mapped(position: NDArray[np.intp], length: int, beyond: Beyond) -> NDArray[np.intp]:
     """Map positions beyond the image to the voxels that stand for them."""
-    if borders == "circular":
+    if beyond == "circular":
         return position % length
-    if borders == "reflect":
+    if beyond in ("reflect", "mirror"):
         position = position % (2 * length)
         return np.minimum(position, 2 * length - 1 - position)
     return position
