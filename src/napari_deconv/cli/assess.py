@@ -74,7 +74,7 @@ def run(words: Sequence[str]) -> int:
             )
     if arguments.details is not None:
         inputs = [arguments.image, *(str(other.path) for other in others.values())]
-        check_outputs([arguments.details], overwrite=arguments.overwrite, inputs=inputs)
+        check_outputs([], others=[arguments.details], overwrite=arguments.overwrite, inputs=inputs)
     if arguments.psf is not None:
         values["psf"] = np.squeeze(np.asarray(open_image(arguments.psf).data))
     spacing = chosen_spacing(values, image)

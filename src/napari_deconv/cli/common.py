@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deconv.cli.shell import warn
 from napari_deconv.errors import InputError, ParameterError
-from napari_deconv.io import ImageFile, check_target, read_image, replacing
+from napari_deconv.io import ImageFile, check_output_suffix, check_target, read_image, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,13 +90,29 @@ def open_image(path: str, axes: str | None = None) -> ImageFile:
 
 
 def check_outputs(
-    outputs: Sequence[str | None], *, overwrite: bool, inputs: Sequence[str], nbytes: int = 0
+    images: Sequence[str | None],
+    *,
+    others: Sequence[str | None] = (),
+    overwrite: bool,
+    inputs: Sequence[str],
+    nbytes: int = 0,
 ) -> None:
-    """Check every output before the work starts, also against each other."""
-    given = [Path(output) for output in outputs if output is not None]
-    for path in given:
+    """Check every output before the work starts, also against each other.
+
+    Parameters
+    ----------
+    images, others
+        Names of images and of other files to be written; None where none is wanted.
+    overwrite, inputs, nbytes
+        As for ``check_target``.
+    """
+    for image in images:
+        if image is not None:
+            check_output_suffix(image)
+    paths = [Path(name) for name in (*images, *others) if name is not None]
+    for path in paths:
         check_target(path, overwrite=overwrite, inputs=inputs, nbytes=nbytes)
-    if len({path.resolve() for path in given}) < len(given):
+    if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("Two results have the same name. Give each its own.")
 
 

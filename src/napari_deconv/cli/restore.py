@@ -11,6 +11,7 @@ from napari_deconv.cli.common import (
     add_axes,
     add_output,
     check_outputs,
+    chosen_spacing,
     command_record,
     open_image,
     report,
@@ -55,9 +56,13 @@ def run(words: Sequence[str]) -> int:
     image = open_image(arguments.image, arguments.axes)
     psf_files = [open_image(path) for path in arguments.psf or ()]
     inputs = [arguments.image, *(arguments.psf or ())]
-    outputs = [arguments.output, arguments.details]
-    size = 4 * int(np.prod(image.data.shape))
-    check_outputs(outputs, overwrite=arguments.overwrite, inputs=inputs, nbytes=size)
+    check_outputs(
+        [arguments.output],
+        others=[arguments.details],
+        overwrite=arguments.overwrite,
+        inputs=inputs,
+        nbytes=4 * int(np.prod(image.data.shape)),
+    )
     psf = _psf(image, psf_files)
     values = _spacings(image, psf_files, values)
 
@@ -136,7 +141,7 @@ def _psf(image: ImageFile, files: Sequence[ImageFile]) -> Any:
                 f"{file.path} has three dimensions, {image.path} has planes without a z axis. "
                 "Use a two-dimensional PSF, or name the image's axes: --axes ZYX."
             )
-        arrays += np.reshape(file.data, (-1, *file.data.shape[-len(file.spatial_axes) :]))
+        arrays.extend(np.reshape(file.data, (-1, *file.data.shape[-len(file.spatial_axes) :])))
     if len(arrays) < 2:
         return arrays[0] if arrays else None
     channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
@@ -154,7 +159,7 @@ def _spacings(
     image: ImageFile, psfs: Sequence[ImageFile], values: dict[str, Any]
 ) -> dict[str, Any]:
     """Fill in what the files tell, where the user has said nothing."""
-    spacing = values.get("spacing") or image.spacing
+    spacing = chosen_spacing(values, image)
     told = {psf.spacing for psf in psfs if psf.spacing is not None}
     if len(told) > 1:
         raise InputError(f"The PSFs have different voxel sizes: {sorted(told)} um.")
