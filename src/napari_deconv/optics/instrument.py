@@ -88,8 +88,10 @@ class Instrument:
         if path.is_ideal:
             return 0.0
         period = self.axial_period()
-        ends = np.array([*path.focal_range(), 0.0])
-        z = np.arange(ends.min() - period, ends.max() + period, period / 16)
+        low, high = path.focal_range()
+        margin = period + (high - low) / 2
+        # A model that knows nothing of the aberration is brightest at 0.
+        z = np.append(np.arange(low - margin, high + margin, period / 16), 0.0)
         middle = z[np.argmax(self.intensity(z, 0.0).on_axis())]
         # A polynomial through nine points around the peak, and the largest of its maxima.
         x = np.linspace(-1, 1, 9)

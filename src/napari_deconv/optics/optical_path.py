@@ -84,17 +84,19 @@ class OpticalPath:
         return -s / self.axial(s)
 
     def focal_range(self) -> tuple[float, float]:
-        """Return between which stage positions (um) the rays of the pupil come to a focus.
+        """Return the shortest range of stage positions, um, in which half the rays have a focus.
 
-        A ray's own focus is where the path is stationary. The outermost tenth of the pupil is
-        left out: near total reflection its focus goes to infinity.
+        A ray's own focus is where the path is stationary. Rays near total reflection have theirs
+        far away; the light is brightest where most come together.
         """
         if self.is_ideal:
             return 0.0, 0.0
         edge = min(self.microscope.numerical_aperture, self.microscope.sample_index)
-        s = edge * np.sqrt(np.linspace(0.01, 0.9, 64))
-        foci = self.fixed_slope(s).real / self.axial_slope(s)
-        return float(foci.min()), float(foci.max())
+        half = 64
+        s = edge * np.sqrt((np.arange(2 * half) + 0.5) / (2 * half))  # equal areas of the pupil
+        foci = np.sort(self.fixed_slope(s).real / self.axial_slope(s))
+        first = np.argmin(foci[half:] - foci[:half])
+        return float(foci[first]), float(foci[first + half])
 
     def pupil_nodes(
         self, wavelength: float, z: NDArray[np.float64], reach: float, *, evanescent: bool
