@@ -218,10 +218,12 @@ def _check_pixels(pixel: tuple[float, ...], instrument: Instrument) -> None:
 
 
 def _check_memory(shape: tuple[int, ...]) -> None:
-    import psutil
-
     # The stack itself, and for a plane its index and its interpolation weights.
     needed = 4 * math.prod(shape) + 200 * math.prod(shape[-2:])
+    if needed < 2**28:  # a quarter of a gigabyte is there, and asking takes a millisecond
+        return
+    import psutil
+
     available = psutil.virtual_memory().available
     if needed > available:
         raise ParameterError(

@@ -9,6 +9,7 @@ import numpy as np
 from napari_deconv import registry
 from napari_deconv.optics.intensity import PERIOD, Intensity, Sampling
 from napari_deconv.optics.optical_path import OpticalPath
+from napari_deconv.optics.polynomials import from_chebyshev
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,10 +94,10 @@ class Instrument:
         # A model that knows nothing of the aberration is brightest at 0.
         z = np.append(np.arange(low - margin, high + margin, period / 16), 0.0)
         middle = z[np.argmax(self.intensity(z, 0.0).on_axis())]
-        # A polynomial through nine points around the peak, and the largest of its maxima.
+        # The polynomial through nine points around the peak, and the largest of its maxima.
         x = np.linspace(-1, 1, 9)
         values = self.intensity(middle + x * period / 8, 0.0).on_axis()
-        fit = np.polynomial.Chebyshev.fit(x, values / values.max(), 8)
+        fit = np.polynomial.Chebyshev(from_chebyshev(9) @ values)
         roots = np.asarray(fit.deriv().roots(), np.complex128)
         places = roots.real[(abs(roots.imag) < 1e-9) & (abs(roots.real) <= 1)]
         return float(middle + period / 8 * places[np.argmax(fit(places))])

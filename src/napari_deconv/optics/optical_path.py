@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_deconv.optics.polynomials import gauss_legendre
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -150,13 +151,7 @@ def _panels(
     rate = np.maximum(abs(fixed - z.min() * axial), abs(fixed - z.max() * axial)) + reach
     turned = 2 * math.pi / wavelength * end * float((rate * ds).max())
     edges = np.linspace(0, end, 2 + int(turned / PHASE_PER_PANEL))
-    x, w = _gauss_legendre(NODES)
+    x, w = gauss_legendre(NODES)
     half = np.diff(edges)[:, None] / 2
     s, ds = substitute(((edges[:-1, None] + half) + half * x).ravel())
     return np.stack([s, s * ds * (half * w).ravel()])
-
-
-@cache
-def _gauss_legendre(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, w = np.polynomial.legendre.leggauss(n)
-    return x, w

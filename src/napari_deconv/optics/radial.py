@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from napari_deconv.optics.intensity import PERIOD
 from napari_deconv.optics.pixels import Pixels
+from napari_deconv.optics.polynomials import gauss_legendre, lagrange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_deconv.optics.intensity import Sampling
 
 WIDTH = 10  # points an interpolation takes, at least
-MARGIN = 32  # points kept beyond the reach, for interpolation at the edge
+MARGIN = 16  # points kept beyond the reach, for interpolation at the edge
 SPREAD = 8  # points to either side over which one polynomial may serve for a whole pixel
 PLANES = 32  # worked on together: what they need stays in the processor's cache
 
@@ -70,13 +70,13 @@ class Radial:
         if radius == 0:
             return self
         field = _mean_inside(self.values, self.step)
-        count = field.shape[1] - math.ceil(radius / self.step) - WIDTH
+        count = field.shape[1] - math.ceil(radius / self.step) - WIDTH // 2
         # Along the rim the finest period's phase swings by 2 pi radius / (PERIOD step).
         n = math.ceil(math.pi * radius / (PERIOD * self.step)) + 12
         cosine = np.cos(math.pi * (np.arange(n) + 0.5) / n)
         r = self.step * np.arange(count)[:, None]
         rim = np.sqrt(np.maximum(r**2 + radius**2 + 2 * radius * r * cosine, 0.0))
-        start, weights = _lagrange(rim[None], np.ones(1), self.step, field.shape[1], WIDTH)
+        start, weights = lagrange(rim[None], np.ones(1), self.step, field.shape[1], WIDTH)
         weights *= (2 / (n * radius) * (radius + r * cosine))[..., None]
         matrix = _matrix(start, weights, field.shape[1])
         matrix.sum_duplicates()
@@ -115,7 +115,7 @@ class Radial:
         parts = math.ceil(math.hypot(*size) / 2 / (SPREAD * self.step)) or 1
         spread = math.hypot(*size) / 2 / parts
         width = max(WIDTH, WIDTH - 2 + 2 * math.ceil(spread / self.step))
-        x, w = _gauss_legendre(_order(max(size) / 2 / parts, PERIOD * self.step))
+        x, w = gauss_legendre(_order(max(size) / 2 / parts, PERIOD * self.step))
         weights = np.outer(w, w).ravel() / (2 * parts) ** 2
         # Where the points are along an axis, in pixels: (part, point).
         along = ((2 * np.arange(parts) + 1 - parts)[:, None] + x) / (2 * parts)
@@ -123,7 +123,7 @@ class Radial:
         for ys, xs in product(along * size[0], along * size[1]):
             squares = ((pixels.y + ys[:, None]) ** 2)[:, None] + (pixels.x + xs[:, None]) ** 2
             r = np.sqrt(squares).reshape(weights.size, -1)
-            rows.append(_lagrange(r, weights, self.step, count, width))
+            rows.append(lagrange(r, weights, self.step, count, width))
         start, taps = (np.stack(each, axis=1) for each in zip(*rows, strict=True))
         return _matrix(start, taps.astype(np.float32), count)
 
@@ -134,50 +134,6 @@ def _order(half: float, period: float) -> int:
     To 1e-5 for the finest wave, of which a PSF holds next to nothing.
     """
     return 1 if half == 0 else 2 + math.ceil(2 * math.pi * half / period + 0.2)
-
-
-@cache
-def _gauss_legendre(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, w = np.polynomial.legendre.leggauss(n)
-    return x, w
-
-
-def _lagrange(
-    r: NDArray[np.float64], weights: NDArray[np.float64], step: float, count: int, width: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return weights on ``width`` neighbouring points of a table for a mean over radii.
-
-    Parameters
-    ----------
-    r
-        Radii (points, ...), um, of which the first axis is averaged with ``weights`` (points,).
-    step, count
-        Of the table.
-
-    Returns
-    -------
-    start, weights
-        First point (...,), negative where the table continues beyond the axis, and the weights
-        (..., width).
-    """
-    middle = (r.min(axis=0) + r.max(axis=0)) / (2 * step)
-    start = np.minimum(np.floor(middle).astype(np.int64) - width // 2 + 1, count - width)
-    # Chebyshev polynomials T_0, T_1, ... averaged over the points, then turned into weights.
-    u = (r / step - start) * (2 / (width - 1)) - 1
-    moments = np.empty((width, *start.shape))
-    before, now = np.ones_like(u), u
-    for p in range(width):
-        np.einsum("i...,i->...", before, weights, out=moments[p])
-        before, now = now, 2 * u * now - before
-    return start, np.moveaxis(moments, 0, -1) @ _from_chebyshev(width)
-
-
-@cache
-def _from_chebyshev(width: int) -> NDArray[np.float64]:
-    """Return the matrix (polynomial, point): how each point's value counts in each T_p."""
-    points = np.linspace(-1, 1, width)
-    vandermonde = np.polynomial.chebyshev.chebvander(points, width - 1)
-    return np.asarray(np.linalg.inv(vandermonde), np.float64)
 
 
 def _matrix(start: NDArray[np.int64], weights: NDArray[Any], count: int) -> Any:
@@ -197,8 +153,8 @@ def _mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64
     ramp = values * (step * np.arange(values.shape[1]))
     odd = np.concatenate([-ramp[:, n - 1 : 0 : -1], ramp], axis=1)
     # From one point to the next: the integral of the polynomial through the points around.
-    x, w = _gauss_legendre(n + 1)
-    _, weights = _lagrange((n - 0.5 + x / 2)[:, None], w / 2, 1.0, WIDTH, WIDTH)
+    x, w = gauss_legendre(n + 1)
+    _, weights = lagrange((n - 0.5 + x / 2)[:, None], w / 2, 1.0, WIDTH, WIDTH)
     slices = np.lib.stride_tricks.sliding_window_view(odd, WIDTH, axis=1)
     inside = step * np.cumsum(slices @ weights[0], axis=1)
     r = step * np.arange(1, inside.shape[1] + 1)
