@@ -12,6 +12,11 @@ import tifffile
 
 from napari_deconv.cli import main
 
+# The image is small for the background's wavelets and for the PSF, and is told so.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Planes of:UserWarning", "ignore:The PSF:UserWarning"
+)
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 IMAGES = "https://raw.githubusercontent.com/napari-deconv/napari-deconv/main/"

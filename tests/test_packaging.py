@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
-from importlib.metadata import metadata
+from importlib.metadata import metadata, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,31 @@ def test_metadata_as_the_hub_wants_it() -> None:
 def test_no_qt_binding_is_forced_on_anybody() -> None:
     forced = re.compile(r"^(pyqt\d|pyside|napari\[)", re.IGNORECASE)
     assert not [name for name in PROJECT["dependencies"] if forced.match(name)]
+
+
+def test_everything_imported_is_declared() -> None:
+    declared = {canonical(re.split(r"[^\w.-]", name)[0]) for name in PROJECT["dependencies"]}
+    # dask is imported only for those who have it; Qt itself comes through qtpy.
+    declared |= {"napari-deconv", "dask"}
+    distributions = packages_distributions()
+    for path in (ROOT / "src").rglob("*.py"):
+        for name in imported_by(path) - sys.stdlib_module_names:
+            names = {canonical(item) for item in distributions.get(name, [name])}
+            assert names & declared, f"{path.name} imports {name}"
+
+
+def imported_by(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:

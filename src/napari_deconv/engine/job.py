@@ -153,6 +153,7 @@ class Job:
         self._device = devices.find_device(self._problem.options.device)
         self._image = image
         self._shrink = 1.0
+        self._keep = True
         self._run: Run | None = None
         self._place: tuple[Any, ...] = ()
         self._output: NDArray[np.float32] | None = None
@@ -192,17 +193,23 @@ class Job:
         self._write()
         return self._output.copy()
 
-    def steps(self) -> Generator[Step, None, None]:
+    def steps(self, *, keep: bool = True) -> Generator[Step, None, None]:
         """Run the job; yields at most twenty times a second.
 
         Closing the generator cancels the job within one step; :meth:`estimate` still has what was
         reached.
+
+        Parameters
+        ----------
+        keep
+            Keep what :meth:`more` needs to go on; without it the job takes less memory.
 
         Raises
         ------
         JobError
             When it does not fit into memory, whatever is tried.
         """
+        self._keep = keep
         yield from self._alone(self._restore())
 
     def more(self, iterations: int) -> Generator[Step, None, None]:
@@ -294,7 +301,7 @@ class Job:
             run.finish()
             self._write()
             details.statistics, details.iterations = run.statistics, run.iteration
-            if len(blocks) > 1:
+            if len(blocks) > 1 or not self._keep:
                 run.close()
                 self._run = None
 
@@ -336,8 +343,11 @@ class Job:
         if self._run is None or self._run.estimate is None or self._output is None:
             return
         frame, core, inner = self._place
-        inside = self._run.blur.crop(self._run.estimate)[inner]
-        self._output[(*frame, *core)] = inside.cpu().numpy()
+        inside = self._run.blur.crop(self._run.estimate)[inner].cpu().numpy()
+        if self._keep or inside.shape != self._output.shape or not inside.flags.c_contiguous:
+            self._output[(*frame, *core)] = inside
+        else:
+            self._output = inside
 
     def _conclude(self, seconds: float) -> None:
         details = self.details

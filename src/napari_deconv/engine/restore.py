@@ -81,7 +81,7 @@ def restore(
         When the job does not fit into memory, whatever is tried.
     """
     job = Job(image, method, psf, **options)
-    for step in job.steps():
+    for step in job.steps(keep=False):
         if callback is not None:
             callback(step)
     assert job.result is not None

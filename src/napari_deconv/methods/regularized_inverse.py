@@ -29,7 +29,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
     title="Regularised inverse filter (RIF)",
     cites=["Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015"],
     halo=1.5,
-    arrays=lambda _: (3.0, 0.0),
+    arrays=lambda _: (1.6, 0.0),
 )
 def regularized_inverse(
     data: Tensor,

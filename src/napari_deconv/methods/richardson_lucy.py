@@ -104,7 +104,7 @@ def _start(data: Tensor, blur: Convolution, floor: Tensor, start: str) -> Tensor
     """Return the first estimate; no voxel begins at zero, since nothing would ever lift it."""
     import torch
 
-    light = total(data - floor) / data.numel()
+    light = (total(data) - total(floor.expand_as(data))) / data.numel()
     level = max(light, 1e-3 * float(data.mean()), 1e-30)
     if start == "data":
         return blur.extend(data - floor).clamp_(min=1e-3 * level)

@@ -156,17 +156,23 @@ class Convolution:
         """
         import torch
 
-        for axis, length in enumerate(self.grid):
-            margin = length - data.shape[axis]
-            if margin == 0:
-                continue
-            index = torch.arange(margin, device=data.device)
-            after = data.index_select(axis, _reflected(data.shape[axis] + index, data.shape[axis]))
-            before = data.index_select(axis, _reflected(index - margin, data.shape[axis]))
-            ramp = (1 + torch.cos((index + 1) * (torch.pi / (margin + 1)))) / 2
-            ramp = ramp.to(data.dtype).reshape([-1 if i == axis else 1 for i in range(data.ndim)])
-            data = torch.cat([data, ramp * after + (1 - ramp) * before], dim=axis)
-        return data
+        extended = torch.empty(self.grid, dtype=data.dtype, device=data.device)
+        _make_periodic(extended, data)
+        return extended
+
+    def spectrum(self, data: Tensor) -> Tensor:
+        """Return the half spectrum of smoothly extended data, in the operator's own memory.
+
+        The next call of this operator overwrites it; it may be changed in place, and
+        :meth:`from_spectrum` turns it back.
+        """
+        _make_periodic(self._transform.work, data)
+        return self._transform.forward()
+
+    def from_spectrum(self, spectrum: Tensor) -> Tensor:
+        """Return the object whose half spectrum this is, of shape ``object_shape``."""
+        self._transform.inverse(spectrum)
+        return self._object.clone()
 
     def _filter(self, otf: Tensor, *, conjugate: bool) -> None:
         """Multiply the work buffer by an OTF (or its conjugate) in Fourier space."""
@@ -224,8 +230,8 @@ class Convolution:
         return self.adjoint(ones).clamp_(min=_LEAST_SENSITIVITY * total)
 
 
-# Elements of a spectrum that are conjugated at a time (8 MiB of complex64).
-_SLAB = 1 << 20
+# Elements of a spectrum that are conjugated at a time (2 MiB of complex64).
+_SLAB = 1 << 18
 
 
 def each_axis(borders: Borders | Sequence[Borders], ndim: int) -> tuple[Borders, ...]:
@@ -260,6 +266,25 @@ def _wrapped(
     places = [(np.arange(n) - o) % g for n, o, g in zip(psf.shape, origin, grid, strict=True)]
     np.add.at(folded, np.ix_(*places), psf)
     return folded, (0,) * len(grid)
+
+
+def _make_periodic(extended: Tensor, data: Tensor) -> None:
+    """Write data into the corner of a larger array, and a smooth margin behind it."""
+    import torch
+
+    extended[_corner(data.shape)] = data
+    for axis, (length, whole) in enumerate(zip(data.shape, extended.shape, strict=True)):
+        margin = whole - length
+        if margin == 0:
+            continue
+        # The axes before this one have their margins already.
+        done = extended[(*[slice(None)] * (axis + 1), *_corner(data.shape[axis + 1 :]))]
+        index = torch.arange(margin, device=data.device)
+        after = done.index_select(axis, _reflected(length + index, length))
+        before = done.index_select(axis, _reflected(index - margin, length))
+        ramp = (1 + torch.cos((index + 1) * (torch.pi / (margin + 1)))) / 2
+        ramp = ramp.to(data.dtype).reshape([-1 if i == axis else 1 for i in range(data.ndim)])
+        done.narrow(axis, length, margin).copy_(torch.lerp(before, after, ramp))
 
 
 def _corner(shape: Sequence[int]) -> tuple[slice, ...]:

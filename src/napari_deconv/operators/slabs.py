@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# Four MiB of float32: a handful of such pieces fit a cache of the third level.
-_ELEMENTS = 1 << 20
+# One MiB of float32: a handful of such pieces fit into the caches, temporaries and all.
+_ELEMENTS = 1 << 18
 
 
 def slabs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -29,7 +29,11 @@ def slabs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def total(tensor: Tensor) -> float:
-    """Return the sum of a tensor, in float64 where the device has it."""
+    """Return the sum of a tensor, in float64 where the device has it.
+
+    Slab by slab: on a CPU torch would turn the whole tensor into float64 first.
+    """
     import torch
 
-    return float(tensor.sum(dtype=None if tensor.device.type == "mps" else torch.float64))
+    dtype = None if tensor.device.type == "mps" else torch.float64
+    return sum(float(piece.sum(dtype=dtype)) for (piece,) in slabs(tensor))

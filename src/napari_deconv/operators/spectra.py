@@ -50,13 +50,10 @@ def regularised_inverse(data: Tensor, blur: Convolution, penalty: Tensor, weight
     weight
         :math:`\lambda`.
     """
-    import torch
-
-    spectrum: Tensor = torch.fft.rfftn(blur.periodic(data))
+    spectrum = blur.spectrum(data)
     for s, h, p in slabs(spectrum, blur.otf, penalty):
         s *= h.conj() / (h.real.square() + h.imag.square() + weight * p)
-    estimate: Tensor = torch.fft.irfftn(spectrum, s=blur.grid)
-    return estimate[tuple(slice(n) for n in blur.object_shape)]
+    return blur.from_spectrum(spectrum)
 
 
 def cross_validated_weight(data: Tensor, blur: Convolution, penalty: Tensor) -> float:
@@ -71,7 +68,7 @@ def cross_validated_weight(data: Tensor, blur: Convolution, penalty: Tensor) -> 
     """
     import torch
 
-    spectrum = torch.fft.rfftn(blur.periodic(data))
+    spectrum = blur.spectrum(data)
     energy = torch.zeros(_BINS, dtype=torch.float64)
     count = torch.zeros(_BINS, dtype=torch.float64)
     lowest, highest = -6.0, 14.0
