@@ -275,4 +275,5 @@ def _scale_bar(pen: Any, right: float, bottom: float, pixels_per_um: float, font
     length = 2
     left = right - length * pixels_per_um
     pen.rectangle((left, bottom - 5, right, bottom), fill=_INK)
-    pen.text(((left + right) / 2, bottom - 10), f"{length} um", _INK, font, anchor="ms")
+    place = ((left + right) / 2, bottom - 10)
+    pen.text(place, f"{length} um", _INK, font, anchor="ms", stroke_width=3, stroke_fill=_PAPER)

@@ -67,7 +67,9 @@ def run(words: Sequence[str]) -> int:
                 inputs=[arguments.image],
                 ome_zarr_version=arguments.ome_zarr,
             )
-    share = float(background.sum(dtype=np.float64) / max(data.sum(dtype=np.float64), 1e-30))
-    say(f"background: {background.min():.4g} to {background.max():.4g}, {share:.0%} of the light")
+    say(
+        f"background: {background.min():.4g} to {background.max():.4g}, mean "
+        f"{background.mean(dtype=np.float64):.4g} of {data.mean(dtype=np.float64):.4g}"
+    )
     say(f"{arguments.output}: {size_of(data.shape, spacing)}")
     return 0

@@ -56,6 +56,10 @@ def run(words: Sequence[str]) -> int:
     image = open_image(arguments.image, arguments.axes)
     psf_files = [open_image(path) for path in arguments.psf or ()]
     inputs = [arguments.image, *(arguments.psf or ())]
+    background = values.get("background")
+    if isinstance(background, str) and background != "auto":
+        values["background"] = _background(image, background)
+        inputs.append(background)
     check_outputs(
         [arguments.output],
         others=[arguments.details],
@@ -121,11 +125,28 @@ def _parser(method: Method) -> Parser:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parameters = parameters_for(method)
     own = {name: each for name, each in parameters.items() if name in method.parameters}
+    background = parameters["background"]
+    own["background"] = replace(
+        background,
+        help=f"{background.help} Or the name of an image that holds it, such as "
+        "napari-deconv background --save-background writes.",
+    )
     common = {name: each for name, each in parameters.items() if name not in own}
     plain = {name: replace(each, advanced=False) for name, each in own.items()}
     parser.add_parameters("the method", plain)
     parser.add_parameters("image and PSF", common, advanced_title="more, the same for all methods")
     return parser
+
+
+def _background(image: ImageFile, path: str) -> Any:
+    """Return the background that a file holds, in the image's shape."""
+    file = open_image(path)
+    if file.data.shape != image.data.shape:
+        raise InputError(
+            f"The background {path} has the shape {file.data.shape}, "
+            f"{image.path} {image.data.shape}: they have to be the same."
+        )
+    return file.data
 
 
 def _psf(image: ImageFile, files: Sequence[ImageFile]) -> Any:

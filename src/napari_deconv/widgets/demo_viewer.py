@@ -34,5 +34,9 @@ def add_layers(demo: Demo, viewer: napari.Viewer) -> None:
             contrast_limits=(float(np.percentile(image, 2)), float(np.percentile(image, 99.9))),
             metadata={"napari-deconv": demo.details.provenance} if name == "restored" else {},
         )
-    viewer.grid.enabled = True
-    viewer.scale_bar.visible = True
+    # napari 0.9 moved both to the canvas, and warns at their former place.
+    canvas = getattr(viewer, "canvas", None)
+    grid = (canvas or viewer).grid
+    grid.shape = (1, len(images))
+    grid.enabled = True
+    (canvas.overlays if canvas else viewer).scale_bar.visible = True
