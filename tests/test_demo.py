@@ -105,9 +105,15 @@ class TestShell:
     def test_opens_napari_where_there_is_a_screen(self, shell, demo, monkeypatch):
         shown = []
         monkeypatch.setattr(demo_module, "has_screen", lambda: True)
-        monkeypatch.setattr("napari_deconv.widgets.demo_viewer.show_demo", shown.append)
+        monkeypatch.setattr(
+            "napari_deconv.widgets.demo_viewer.show_images", lambda *given: shown.append(given)
+        )
         assert shell()[0] == 0
-        assert shown == [demo]
+        ((images, spacing, records),) = shown
+        assert list(images) == ["blurred", "restored", "truth"]
+        assert images["restored"] is demo.restored
+        assert spacing == demo.sample.spacing
+        assert records["restored"]["method"] == "richardson-lucy"
 
     def test_other_names_for_the_picture(self, shell, tmp_path):
         assert shell("-o", "other.png", "--no-viewer")[0] == 0

@@ -162,6 +162,14 @@ def has_screen() -> bool:
     return done.returncode == 0
 
 
+def show(demo: Demo) -> None:
+    """Open napari with the sample blurred, restored and true; return when it is closed."""
+    from napari_deconv.widgets.demo_viewer import show_images
+
+    images = {"blurred": demo.blurred, "restored": demo.restored, "truth": demo.sample.truth}
+    show_images(images, demo.sample.spacing, {"restored": demo.details.provenance})
+
+
 def draw(demo: Demo, path: Path) -> Path:
     """Draw blurred, restored and true sample side by side, from above and from the side.
 

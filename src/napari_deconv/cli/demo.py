@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--no-viewer", action="store_true", help="do not open napari")
     arguments, _ = parser.parse(words)
 
-    from napari_deconv.demo import draw, has_screen, run_demo
+    from napari_deconv.demo import draw, has_screen, run_demo, show
     from napari_deconv.io import check_target
 
     path = Path(arguments.output)
@@ -61,7 +61,5 @@ def run(words: Sequence[str]) -> int:
     if not has_screen():
         say("No screen to open napari on (or no Qt): see the picture.")
         return 0
-    from napari_deconv.widgets.demo_viewer import show_demo
-
-    show_demo(demo)
+    show(demo)
     return 0

@@ -1,38 +1,58 @@
-"""The demo's three layers in napari."""
+"""The demo's images in napari."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import napari
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Images = Mapping[str, NDArray[np.float32]]
+
+
+def show_images(
+    images: Images, spacing: Sequence[float], records: Mapping[str, dict[str, Any]]
+) -> None:
+    """Open napari with images side by side, and wait until it is closed.
+
+    Parameters
+    ----------
+    images
+        By name; axes Z, Y, X.
+    spacing
+        Voxel size (z, y, x), um.
+    records
+        Provenance of those images that have one.
+    """
     import napari
 
-    from napari_deconv.demo import Demo
-
-
-def show_demo(demo: Demo) -> None:
-    """Open napari with the demo's layers, and wait until it is closed."""
-    import napari
-
-    add_layers(demo, napari.Viewer(title="napari-deconv demo"))
+    add_images(napari.Viewer(title="napari-deconv demo"), images, spacing, records)
     napari.run()
 
 
-def add_layers(demo: Demo, viewer: napari.Viewer) -> None:
-    """Add the sample blurred, restored and true, side by side."""
+def add_images(
+    viewer: napari.Viewer,
+    images: Images,
+    spacing: Sequence[float],
+    records: Mapping[str, dict[str, Any]],
+) -> None:
+    """Add the images to a viewer, in one row."""
     import numpy as np
 
-    images = {"blurred": demo.blurred, "restored": demo.restored, "truth": demo.sample.truth}
     for name, image in images.items():
         viewer.add_image(
             image,
             name=name,
-            scale=demo.sample.spacing,
+            scale=spacing,
             units=("um",) * image.ndim,
             axis_labels=("z", "y", "x"),
             colormap="magma",
             contrast_limits=(float(np.percentile(image, 2)), float(np.percentile(image, 99.9))),
-            metadata={"napari-deconv": demo.details.provenance} if name == "restored" else {},
+            metadata={"napari-deconv": records[name]} if name in records else {},
         )
     # napari 0.9 moved both to the canvas, and warns at their former place.
     canvas = getattr(viewer, "canvas", None)
