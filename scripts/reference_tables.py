@@ -60,10 +60,10 @@ def microscope() -> str:
 
 def options() -> str:
     """Tabulate what `restore` takes beside the method's own parameters."""
-    from napari_deconv.engine.options import options
+    from napari_deconv.engine.options import Options
     from napari_deconv.registry import parameters_of
 
-    return parameter_table(parameters_of(options))
+    return parameter_table(parameters_of(Options))
 
 
 TABLES: dict[str, Callable[[], str]] = {
