@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from napari_deconv.optics.optical_path import OpticalPath
+from napari_deconv.optics.polynomials import product
 from napari_deconv.optics.radial import Radial, radii
 from napari_deconv.registry import Advanced, psf_model
 
@@ -68,6 +69,6 @@ def gibson_lanni(
     values = np.empty((sampling.z.size, r.size))
     for first in range(0, r.size, RADII):
         some = slice(first, first + RADII)
-        squares = (parts @ j0(np.outer(k * s, r[some]))) ** 2
+        squares = product(parts, j0(np.outer(k * s, r[some]))) ** 2
         values[:, some] = squares[: sampling.z.size] + squares[sampling.z.size :]
     return Radial(values, sampling.step)

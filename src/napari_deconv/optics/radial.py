@@ -155,8 +155,9 @@ def _mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64
     # From one point to the next: the integral of the polynomial through the points around.
     x, w = gauss_legendre(n + 1)
     _, weights = lagrange((n - 0.5 + x / 2)[:, None], w / 2, 1.0, WIDTH, WIDTH)
-    slices = np.lib.stride_tricks.sliding_window_view(odd, WIDTH, axis=1)
-    inside = step * np.cumsum(slices @ weights[0], axis=1)
-    r = step * np.arange(1, inside.shape[1] + 1)
+    count = values.shape[1] - n
+    rings = sum(w * odd[:, j : j + count] for j, w in enumerate(weights[0]))
+    inside = step * np.cumsum(rings, axis=1)
+    r = step * np.arange(1, count + 1)
     mean: NDArray[np.float64] = np.concatenate([values[:, :1] / 2, inside / r**2], axis=1)
     return mean
