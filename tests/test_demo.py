@@ -15,7 +15,6 @@ from napari_deconv.demo import draw, has_screen, run_demo
 
 @pytest.fixture(scope="module")
 def demo():
-    # One thread: two that compete with other programs for cores mostly wait for each other.
     start = time.process_time()
     result = run_demo(threads=1)
     # Point of the figures: a minute on two cores is kept with all of it on one.

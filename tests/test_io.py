@@ -130,7 +130,11 @@ class TestRoundTrip:
 
     def test_ome_zarr_is_lazy(self, tmp_path, stack):
         write_image(tmp_path / "l.zarr", stack, axes="ZYX")
-        assert isinstance(read_image(tmp_path / "l.zarr").data, zarr.Array)
+        data = read_image(tmp_path / "l.zarr").data
+        assert not isinstance(data, np.ndarray)
+        assert (data.shape, data.dtype, data.ndim) == (stack.shape, stack.dtype, 3)
+        np.testing.assert_array_equal(data[1:3, 2, ::2], stack[1:3, 2, ::2])
+        np.testing.assert_array_equal(np.asarray(data, dtype=float), stack)
 
     def test_beyond_4_gb_becomes_bigtiff_with_everything(self, tmp_path, stack, monkeypatch):
         monkeypatch.setattr(tiff_module, "_CLASSIC_LIMIT", stack.nbytes - 1)
@@ -384,6 +388,14 @@ class TestBadFiles:
         (tmp_path / "g.png").write_bytes(whole[:1000])
         with pytest.raises(FileError, match="truncated"):
             read_image(tmp_path / "g.png")
+
+    def test_a_truncated_block_of_a_zarr(self, tmp_path, stack):
+        path = write_image(tmp_path / "b.zarr", stack, axes="ZYX")
+        (block,) = (entry for entry in (path / "0" / "c").rglob("*") if entry.is_file())
+        block.write_bytes(block.read_bytes()[:-100])
+        image = read_image(path)
+        with pytest.raises(FileError, match="damaged or was not copied to its end"):
+            np.asarray(image.data)
 
     def test_colour(self, tmp_path):
         from PIL import Image

@@ -80,7 +80,7 @@ def run_demo(
     progress
         Called with each step of the engine.
     threads
-        Processor threads, all by default.
+        Processor threads; by default one core is left to other programs.
     seed
         Of the sample's random numbers.
 
@@ -100,7 +100,8 @@ def run_demo(
         spacing=sample.spacing,
         background=sample.offset,
         acceleration="nesterov",
-        threads=threads,
+        # Threads that compete with another program for a core mostly wait for each other.
+        threads=threads or max(1, (os.cpu_count() or 2) - 1),
     )
     with closing(job.steps()) as steps:
         for step in steps:

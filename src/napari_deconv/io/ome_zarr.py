@@ -30,6 +30,35 @@ _CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512}
 _SMALLEST_PLANE = 512
 
 
+class StoredArray:
+    """A zarr array that tells of damaged blocks in plain words when they are read.
+
+    It has what a lazy array needs: shape, dtype, ndim, chunks, slices and ``numpy.asarray``.
+    """
+
+    def __init__(self, path: Path, array: Any) -> None:
+        self._path = path
+        self._array = array
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.chunks: tuple[int, ...] = tuple(array.chunks)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim: int = array.ndim
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[index])
+        except IndexError:
+            raise
+        except Exception as error:  # every codec has errors of its own
+            raise FileError(
+                f"{self._path} is damaged or was not copied to its end ({error}). "
+                "Get it again from where it came from."
+            ) from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[...].astype(dtype or self.dtype, copy=False)
+
+
 def read_ome_zarr(path: Path, axes: str | None = None) -> ImageFile:
     """Open the full-resolution level of an OME-Zarr image, lazily.
 
@@ -80,7 +109,7 @@ def _plain(path: Path, array: Any, axes: str | None) -> ImageFile:
     axes = axes or {2: "YX", 3: "ZYX", 5: "TCZYX"}.get(array.ndim)
     if axes is None:
         raise FileError(f"{path} does not name its {array.ndim} axes: say which they are (--axes).")
-    return ImageFile(path, array, axes).with_axes(axes)
+    return ImageFile(path, StoredArray(path, array), axes).with_axes(axes)
 
 
 def _image(path: Path, group: Any) -> ImageFile:
@@ -112,7 +141,7 @@ def _image(path: Path, group: Any) -> ImageFile:
         if axis in "ZYX"
     }
     interval = scale[axes.index("T")] if units.get("T") == "second" else None
-    data, axes = arrange(array, axes)
+    data, axes = arrange(StoredArray(path, array), axes)
     return ImageFile(
         path=path,
         data=data,
