@@ -192,13 +192,16 @@ def saturated_share(sample: NDArray[Any]) -> float:
     share = at_top / sample.size
     if sample.dtype.kind in "iu" and top == np.iinfo(sample.dtype).max:
         return share
+    # A camera of 12 bits stops at 4095: many voxels there, few just below. Of photons, the higher
+    # the number, the fewer the voxels.
     span = float(top) - float(sample.min())
-    # A camera of 12 bits stops at 4095: many voxels there, hardly any in the hundredth below.
-    below = int(np.count_nonzero(sample >= top - 0.02 * span)) - at_top
-    flat = (
-        at_top >= 8 and at_top > 4 * (below + 1) and np.unique(sample.ravel()[:100_000]).size > 32
-    )
-    return share if flat else 0.0
+    high = sample[sample > top - 0.25 * span]
+    levels = np.unique(high)
+    if at_top < 8 or levels.size < 8:
+        return 0.0
+    just_below = min(float(levels[-4]), float(top) - 0.02 * span)
+    below = int(np.count_nonzero(high >= just_below)) - at_top
+    return share if at_top > 2 * below else 0.0
 
 
 def _offset(sample: NDArray[Any], background: Any) -> Light:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +9,20 @@ from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_deconv.background import estimate_background
 from napari_deconv.registry import parameters_of
-from napari_deconv.widgets.choice import LayerChoice
 from napari_deconv.widgets.dock import Dock, SourceRow
 from napari_deconv.widgets.form import Form
-from napari_deconv.widgets.layers import Snapshot
 from napari_deconv.widgets.recipe import background_command, background_python
 from napari_deconv.widgets.strip import Strip, duration
 from napari_deconv.widgets.tasks import BackgroundRemoval
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import napari
     from napari.layers import Layer
+
+    from napari_deconv.widgets.choice import LayerChoice
+    from napari_deconv.widgets.layers import Snapshot
 
 
 class BackgroundWidget(Dock):
@@ -110,7 +112,7 @@ class BackgroundWidget(Dock):
         low, high = float(task.background.data.min()), float(task.background.data.max())
         span = f"{low:.4g} to {high:.4g}" if high > low else f"{low:.4g}"
         words = f"{layer.name}: background of {span} counts, {duration(task.seconds)}."
-        self.strip.say("\n".join([words, *self._warnings]), "warning" if self._warnings else "info")
+        self.strip.say(words, self._warnings)
         self.strip.offer(can_continue=False)
         return self.add(layer, select=not preview)
 

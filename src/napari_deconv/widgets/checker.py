@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import FunctionWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PATIENCE_MS = 300
 
@@ -65,7 +67,7 @@ class Checker(QObject):
         worker = FunctionWorker(function)
         worker.returned.connect(self._on_found)
         worker.errored.connect(self._on_failed)
-        worker.finished.connect(self._on_finished)
+        worker.finished.connect(self._on_finished)  # type: ignore[arg-type]
         self._worker = worker
         worker.start()
 

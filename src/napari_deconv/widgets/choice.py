@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image  # noqa: TID253
+from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
 
 
@@ -23,6 +24,8 @@ class LayerChoice(QComboBox):
     guess
         How likely a layer is meant, when nobody has chosen one: the highest above 0 is taken,
         the newest of equals.
+    newest
+        Whether a layer that comes later, and is as likely, takes the place of a guess.
     fixed
         Words that stand before the layers, each standing for itself.
     """
@@ -34,6 +37,7 @@ class LayerChoice(QComboBox):
         viewer: ViewerModel,
         guess: Callable[[Image], float] = lambda layer: 1.0,
         *,
+        newest: bool = False,
         fixed: tuple[str, ...] = (),
         accepts: Callable[[Image], bool] = lambda layer: True,
         tooltip: str = "",
@@ -41,6 +45,7 @@ class LayerChoice(QComboBox):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._guess, self._fixed, self._accepts = viewer, guess, fixed, accepts
+        self._newest = newest
         self._picked = False
         self._layers: dict[int, Image] = {}
         self._offered: list[Image | str] = []
@@ -49,9 +54,7 @@ class LayerChoice(QComboBox):
         self.setToolTip(tooltip)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumContentsLength(8)
-        self.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         events = viewer.layers.events
         events.inserted.connect(self._follow)
         events.removed.connect(self._follow)
@@ -133,13 +136,12 @@ class LayerChoice(QComboBox):
         if self._fixed:
             return self._fixed[0]
         likely = [
-            (self._guess(layer), place)
+            (self._guess(layer), not self._newest and layer is self._announced, place, layer)
             for place, layer in enumerate(self._layers.values())
             if self._accepts(layer)
         ]
-        if not likely or max(likely)[0] <= 0:
-            return None
-        return list(self._layers.values())[max(likely)[1]]
+        score, *_, layer = max(likely, key=lambda each: each[:3], default=(0.0, None))
+        return layer if score > 0 else None
 
     def _show(self, value: Image | str | None) -> None:
         rows = [row for row, each in enumerate(self._offered) if same(each, value)]

@@ -44,9 +44,7 @@ def form_parameters(method: Method) -> dict[str, Parameter]:
     common = {k: v for k, v in parameters_of(Options).items() if k not in _ELSEWHERE}
     if not method.iterative:
         common = {k: v for k, v in common.items() if k not in _OF_ITERATIONS}
-    own = {
-        k: v for k, v in method.parameters.items() if k not in common and k not in _FILLED_IN
-    }
+    own = {k: v for k, v in method.parameters.items() if k not in common and k not in _FILLED_IN}
     first = {k: v for k, v in common.items() if not v.advanced}
     return first | own | {k: v for k, v in common.items() if v.advanced}
 
@@ -68,6 +66,7 @@ class DeconvolutionWidget(Dock):
         self.psf = LayerChoice(
             napari_viewer,
             psf_guess,
+            newest=True,
             tooltip="<qt>How the microscope blurs a point (point spread function). With a "
             "leading channel axis, each channel has its own.</qt>",
         )
@@ -233,7 +232,7 @@ class DeconvolutionWidget(Dock):
             name = f"{source}, {title}"
         layer = self._layer(task, task.output, name, details.provenance | {"kind": "restored"})
         self.strip.show_curve(details.trial or details.statistics, details.iterations)
-        self.strip.say(told(name, task), "warning" if details.warnings else "info")
+        self.strip.say(told(name, task), details.warnings)
         self.strip.offer(can_continue=task.job.can_continue and not preview)
         iterations = self.form.fields.get("iterations")
         if isinstance(iterations, AutoField):
@@ -287,9 +286,7 @@ class DeconvolutionWidget(Dock):
         task, recipe = self._last
         if task.continues and task.job is not None:
             options = {**recipe.options, "iterations": task.job.details.iterations}
-            recipe = Recipe(
-                recipe.method, options, recipe.image, recipe.psf, recipe.background
-            )
+            recipe = Recipe(recipe.method, options, recipe.image, recipe.psf, recipe.background)
         self.copy(partial(write, recipe), what)
 
     # Lights ----------------------------------------------------------------------------------
@@ -312,9 +309,7 @@ class DeconvolutionWidget(Dock):
             return
         options |= {"threads": self.preferences().thread_count}
         background = self.background.snapshot()
-        options["background"] = (
-            self.background.value if background is None else background.data
-        )
+        options["background"] = self.background.value if background is None else background.data
         self.checker.ask(
             partial(
                 look,
@@ -479,7 +474,7 @@ def told(name: str, task: Restoration) -> str:
     if methods()[task.method].iterative:
         words += f"{details.iterations} iterations ({details.stopped_because}), "
     words += f"{duration(details.seconds)} on {details.device}."
-    return "\n".join([words, *details.warnings])
+    return words
 
 
 def colour_lights(image: Image | None) -> list[Light]:
@@ -507,5 +502,3 @@ def broken_setting(error: Exception) -> Light:
 
 def _finest(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
-
-

@@ -1,23 +1,21 @@
-"""What every dock does: choose, look, run one job at a time, and turn what comes out into layers."""
+"""What every dock does: choose, run one job at a time, turn what comes out into layers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Layer  # noqa: TID253
-from napari.utils.notifications import (  # noqa: TID253
+from napari.layers import Image, Layer
+from napari.utils.notifications import (
     ErrorNotification,
     notification_manager,
     show_error,
-    show_warning,
 )
-from napari.utils.theme import get_theme  # noqa: TID253
-from qtpy.QtCore import Qt
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import (
-    QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -32,7 +30,7 @@ from qtpy.QtWidgets import (
 from napari_deconv.errors import DeconvolutionError, InputError
 from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.fields import NumberBox
-from napari_deconv.widgets.form import Form, label
+from napari_deconv.widgets.form import LABEL_WIDTH, Form, label
 from napari_deconv.widgets.layers import (
     Snapshot,
     describe,
@@ -44,11 +42,13 @@ from napari_deconv.widgets.layers import (
 )
 from napari_deconv.widgets.preferences import Preferences, recall, remember
 from napari_deconv.widgets.runner import Runner
-from napari_deconv.widgets.strip import Strip
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
 
+    from napari_deconv.widgets.strip import Strip
     from napari_deconv.widgets.tasks import Picture, Task, Update
 
 WIDTH = 360
@@ -125,7 +125,7 @@ class Dock(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(WIDTH - 20)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
         return column
@@ -150,6 +150,10 @@ class Dock(QWidget):
     def remember_value(self, key: str, value: Any) -> None:
         """Keep a setting that is not a form's."""
         remember(self._name, recall(self._name) | {key: value})
+
+    def sizeHint(self) -> QSize:
+        """Ask for the width that the docks are laid out for."""
+        return QSize(WIDTH, 860)
 
     # Running ---------------------------------------------------------------------------------
 
@@ -181,8 +185,6 @@ class Dock(QWidget):
         self._is_preview = preview
         self._pace = ("", 0.0, 0)
         self._warnings = []
-        if not preview:
-            self._remove("_preview_layer")
         self.strip.begin()
         self.runner.start(task)
 
@@ -201,6 +203,7 @@ class Dock(QWidget):
         self.strip.end()
         self._remove("_live_layer")
         if outcome == "done":
+            self._remove("_preview_layer")
             layer = self.add_results(task, preview=self._is_preview)
             if self._is_preview:
                 self._preview_layer = layer
@@ -236,19 +239,18 @@ class Dock(QWidget):
 
     def _on_warned(self, words: str) -> None:
         self._warnings.append(words)
-        show_warning(words)
 
     def _report(self, error: Exception) -> None:
         """Tell what went wrong: in plain words what a person can mend, with its trace the rest."""
         if isinstance(error, (DeconvolutionError, MemoryError)):
             words = str(error) or "There is not enough memory for this."
-            self.strip.say(words, "error")
+            self.strip.say(words, error=True)
             show_error(words)
             return
         self.strip.say(
             f"Something went wrong that should not ({type(error).__name__}: {error}). No layer "
             "was changed. The notification at the lower right shows where it comes from.",
-            "error",
+            error=True,
         )
         notification_manager.dispatch(ErrorNotification(error))
 
@@ -256,7 +258,7 @@ class Dock(QWidget):
 
     def add(self, layer: Layer, *, select: bool = True) -> Layer:
         """Add a layer to the viewer."""
-        chosen = [other for other in self.viewer.layers.selection]
+        chosen = list(self.viewer.layers.selection)
         self.viewer.add_layer(layer)
         if not select:
             self._reselect(chosen)
@@ -334,7 +336,9 @@ class Dock(QWidget):
             action = menu.addAction(layer.name)
             action.triggered.connect(lambda _=False, layer=layer: self.run_again_on(layer))
         if not others:
-            menu.addAction("There is no other image layer").setEnabled(False)
+            nothing = QAction("There is no other image layer", menu)
+            nothing.setEnabled(False)
+            menu.addAction(nothing)
 
     def run_again_on(self, layer: Image) -> None:
         """Do the same with another layer."""
@@ -356,7 +360,7 @@ class Dock(QWidget):
         except DeconvolutionError as error:
             self._report(error)
             return
-        QApplication.clipboard().setText(text)
+        QGuiApplication.clipboard().setText(text)  # type: ignore[union-attr]
         self.strip.say(f"The {what} is on the clipboard.")
 
     def _take_theme(self, event: Any = None) -> None:
@@ -367,7 +371,7 @@ class Dock(QWidget):
         self.strip.curve.set_colours(ink, paper, accent)
 
     def _leave(self) -> None:
-        """The dock is gone: stop what it runs and follow nobody any more."""
+        """Stop what runs and follow nobody any more: the dock is gone."""
         self.viewer.events.theme.disconnect(self._take_theme)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.runner.abandon()
@@ -509,9 +513,7 @@ class VoxelSize(QWidget):
 
 def image_guess(layer: Image) -> float:
     """Return how likely a layer is the one to restore."""
-    if is_psf(layer) or layer.rgb:
-        return 0.0
-    return 0.5 if is_result(layer) else 1.0
+    return 0.0 if is_psf(layer) or is_result(layer) or layer.rgb else 1.0
 
 
 def psf_guess(layer: Image) -> float:
@@ -519,12 +521,14 @@ def psf_guess(layer: Image) -> float:
     return 1.0 if is_psf(layer) else 0.0
 
 
-def labelled(title: str, *widgets: QWidget, tooltip: str = "") -> QHBoxLayout:
+def labelled(
+    title: str, *widgets: QWidget, tooltip: str = "", width: int = LABEL_WIDTH
+) -> QHBoxLayout:
     """Return a row of a label and widgets, the first of which takes the room."""
     row = QHBoxLayout()
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(8)
-    row.addWidget(label(title, f"<qt>{tooltip}</qt>" if tooltip else ""))
+    row.addWidget(label(title, tooltip, width))
     for place, widget in enumerate(widgets):
         row.addWidget(widget, 1 if place == 0 else 0)
     return row

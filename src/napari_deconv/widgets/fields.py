@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QLocale, QObject, Qt, Signal
 from qtpy.QtGui import QValidator
@@ -24,7 +24,11 @@ from qtpy.QtWidgets import (
 
 from napari_deconv.cli.arguments import from_text
 from napari_deconv.errors import ParameterError
-from napari_deconv.registry import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_deconv.registry import Parameter
 
 _FARTHEST = 1e12
 # Of docstrings: ``code``, :func:`~package.name`.
@@ -103,10 +107,16 @@ class Field(QWidget):
         ParameterError
             When what was put in does not fit.
         """
-        raise NotImplementedError
+        return self.parameter.check(self._read())
 
     def set_value(self, value: Any) -> None:
         """Show a value."""
+        self._show(value)
+
+    def _read(self) -> Any:
+        raise NotImplementedError
+
+    def _show(self, value: Any) -> None:
         raise NotImplementedError
 
     def _add(self, widget: QWidget, stretch: int = 0) -> None:
@@ -118,7 +128,8 @@ class Field(QWidget):
 class _Calm(QObject):
     """Lets the wheel scroll the dock rather than change a field that it passes over."""
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Pass the wheel on unless the field has the focus."""
         spins = isinstance(watched, (QAbstractSpinBox, QComboBox))
         if (
             event is not None
@@ -148,16 +159,19 @@ class NumberBox(QDoubleSpinBox):
         if parameter.unit:
             self.setSuffix(f" {unit_of(parameter)}")
 
-    def textFromValue(self, value: float) -> str:  # noqa: N802
+    def textFromValue(self, value: float) -> str:
+        """Show a number as short as it can be."""
         return f"{value:.7g}"
 
-    def valueFromText(self, text: str | None) -> float:  # noqa: N802
+    def valueFromText(self, text: str | None) -> float:
+        """Read a number; while it is half typed, the last one counts."""
         try:
             return float(self._bare(text or ""))
         except ValueError:
             return self.value()
 
     def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Tell a number from one that is half typed."""
         bare = self._bare(text or "")
         try:
             fits = self.minimum() <= float(bare) <= self.maximum()
@@ -201,12 +215,11 @@ class NumberField(Field):
         self.set_value(parameter.default)
         self.box.valueChanged.connect(self.changed)
 
-    @property
-    def value(self) -> Any:
+    def _read(self) -> Any:
         self.box.interpretText()
-        return self.parameter.check(self.box.value())
+        return self.box.value()
 
-    def set_value(self, value: Any) -> None:
+    def _show(self, value: Any) -> None:
         self.box.setValue(value)
 
 
@@ -227,7 +240,7 @@ class AutoField(Field):
         self.manual.toggled.connect(self.box.setEnabled)
         self.box.setEnabled(False)
         low, high = self.box.minimum(), self.box.maximum()
-        self.box.setValue(min(max(1 if low > 0 else 0, low), high))
+        self.box.setValue(parameter.kind(min(max(1 if low > 0 else 0, low), high)))
         self.set_value(parameter.default)
         self.manual.toggled.connect(self.changed)
         self.box.valueChanged.connect(self.changed)
@@ -236,17 +249,16 @@ class AutoField(Field):
         """Show this number when the person turns away from automatic."""
         if self.automatic.isChecked():
             blocked = self.box.blockSignals(True)
-            self.box.setValue(number)  # type: ignore[arg-type]
+            self.box.setValue(self.parameter.kind(number))
             self.box.blockSignals(blocked)
 
-    @property
-    def value(self) -> Any:
+    def _read(self) -> Any:
         if self.automatic.isChecked():
             return "auto"
         self.box.interpretText()
-        return self.parameter.check(self.box.value())
+        return self.box.value()
 
-    def set_value(self, value: Any) -> None:
+    def _show(self, value: Any) -> None:
         self.automatic.setChecked(value == "auto")
         self.manual.setChecked(value != "auto")
         if value != "auto":
@@ -254,23 +266,36 @@ class AutoField(Field):
 
 
 class ChoiceField(Field):
-    """One of several words."""
+    """One of several words.
 
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    parameter
+        What may be put in.
+    titles
+        What stands in the list for a word.
+    """
+
+    def __init__(
+        self,
+        parameter: Parameter,
+        titles: Mapping[str, str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parameter, parent)
         self.box = QComboBox()
         self.box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.box.addItems(list(parameter.choices))
+        for choice in parameter.choices:
+            self.box.addItem((titles or {}).get(choice, choice), choice)
         self._add(self.box, 1)
         self.set_value(parameter.default)
         self.box.currentIndexChanged.connect(self.changed)
 
-    @property
-    def value(self) -> Any:
-        return self.parameter.check(self.box.currentText())
+    def _read(self) -> Any:
+        return self.box.currentData()
 
-    def set_value(self, value: Any) -> None:
-        self.box.setCurrentText(value)
+    def _show(self, value: Any) -> None:
+        self.box.setCurrentIndex(self.box.findData(value))
 
 
 class CheckField(Field):
@@ -283,11 +308,10 @@ class CheckField(Field):
         self.set_value(parameter.default)
         self.box.toggled.connect(self.changed)
 
-    @property
-    def value(self) -> Any:
+    def _read(self) -> Any:
         return self.box.isChecked()
 
-    def set_value(self, value: Any) -> None:
+    def _show(self, value: Any) -> None:
         self.box.setChecked(bool(value))
 
 
@@ -306,16 +330,24 @@ class WordsField(Field):
         self.edit.textChanged.connect(self._judge)
         self.edit.textChanged.connect(self.changed)
 
-    @property
-    def value(self) -> Any:
+    def _read(self) -> Any:
         text = self.edit.text().strip()
         if not text:
             if self.parameter.allows_none:
                 return None
             raise ParameterError(f"{title_of(self.parameter)} is empty: {self.parameter.help}")
-        return self.parameter.check(from_text(self.parameter, text))
+        value = from_text(self.parameter, text)
+        low, high = self.parameter.range.lower or 0, self.parameter.range.upper
+        if self.parameter.unit == "um" and high and isinstance(value, float) and value > high:
+            meant = value / 1000
+            if low <= meant <= high:
+                raise ParameterError(
+                    f"{title_of(self.parameter)} is {value:g} µm: did you mean {meant:g}? "
+                    "Lengths are in micrometres, not nanometres."
+                )
+        return value
 
-    def set_value(self, value: Any) -> None:
+    def _show(self, value: Any) -> None:
         self.edit.setText("" if value is None else text_of(value))
 
     def _placeholder(self) -> str:
@@ -337,19 +369,19 @@ class WordsField(Field):
         self.edit.setToolTip(words or self.toolTip())
 
 
-def field_for(parameter: Parameter) -> Field:
+def field_for(parameter: Parameter, titles: Mapping[str, str] | None = None) -> Field:
     """Return the field that suits a parameter."""
     number = parameter.kind in (int, float) and parameter.length is None
     if parameter.kind is bool:
         return CheckField(parameter)
     if parameter.required or parameter.allows_none or parameter.length is not None:
         if parameter.choices and not number and parameter.length is None:
-            return ChoiceField(parameter)
+            return ChoiceField(parameter, titles)
         return WordsField(parameter)
     if number and parameter.allows_auto:
         return AutoField(parameter)
     if number and not parameter.choices:
         return NumberField(parameter)
     if parameter.choices and parameter.kind is str:
-        return ChoiceField(parameter)
+        return ChoiceField(parameter, titles)
     return WordsField(parameter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
@@ -12,6 +11,8 @@ from napari_deconv.errors import ParameterError
 from napari_deconv.widgets.fields import Field, field_for, title_of, tooltip_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_deconv.registry import Parameter
 
 # Labels of all forms of a dock end at the same place.
@@ -25,6 +26,10 @@ class Form(QWidget):
     ----------
     parameters
         In the order in which they are shown.
+    titles
+        How the choices of a parameter are called, by its name.
+    label_width
+        Pixels; labels that need more take two lines.
     """
 
     changed = Signal()
@@ -32,9 +37,13 @@ class Form(QWidget):
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
+        *,
+        titles: Mapping[str, Mapping[str, str]] | None = None,
+        label_width: int = LABEL_WIDTH,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._titles, self._label_width = dict(titles or {}), label_width
         self.fields: dict[str, Field] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -85,13 +94,14 @@ class Form(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
-        grid.setColumnMinimumWidth(0, LABEL_WIDTH)
+        grid.setColumnMinimumWidth(0, self._label_width)
         grid.setColumnStretch(1, 1)
         for row, (name, parameter) in enumerate(parameters.items()):
-            field = field_for(parameter)
+            field = field_for(parameter, self._titles.get(name))
             field.changed.connect(self.changed)
             self.fields[name] = field
-            grid.addWidget(label(title_of(parameter), tooltip_of(parameter)), row, 0)
+            before = label(title_of(parameter), tooltip_of(parameter), self._label_width)
+            grid.addWidget(before, row, 0)
             grid.addWidget(field, row, 1)
         return grid
 
@@ -140,10 +150,11 @@ class More(QWidget):
         self.inside.setVisible(shown)
 
 
-def label(text: str, tooltip: str = "") -> QLabel:
+def label(text: str, tooltip: str = "", width: int = LABEL_WIDTH) -> QLabel:
     """Return the label before a field."""
     made = QLabel(text)
-    made.setToolTip(tooltip)
-    made.setMinimumWidth(LABEL_WIDTH)
+    made.setToolTip(tooltip if tooltip.startswith("<qt>") or not tooltip else f"<qt>{tooltip}</qt>")
+    made.setFixedWidth(width)
+    made.setWordWrap(True)
     made.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return made

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Layer  # noqa: TID253
-from napari.utils.transforms import Affine  # noqa: TID253
+from napari.layers import Image, Layer
+from napari.utils.transforms import Affine
 
 from napari_deconv.errors import InputError
 

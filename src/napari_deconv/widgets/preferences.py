@@ -1,4 +1,4 @@
-"""The plugin's preferences (Preferences > Plugins), and the docks' memory of their last settings."""
+"""The plugin's preferences (Preferences > Plugins), and the docks' memory of settings."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from napari_deconv.widgets.checker import Checker
 from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.dock import Dock, image_guess, labelled
 from napari_deconv.widgets.fields import NumberBox
-from napari_deconv.widgets.form import LABEL_WIDTH, Form, label
+from napari_deconv.widgets.form import Form, label
 from napari_deconv.widgets.layers import (
     KEY,
     compatible_units,
@@ -42,10 +41,13 @@ from napari_deconv.widgets.strip import Strip, duration
 from napari_deconv.widgets.tasks import PsfGeneration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import napari
     from napari.layers import Layer
 
 _AXES = "ZYX"
+_LABELS = 136
 
 
 def form_parameters() -> dict[str, Parameter]:
@@ -93,7 +95,11 @@ class PsfWidget(Dock):
             "of its microscope.</qt>",
         )
         self.grid = Grid()
-        self.form = Form(form_parameters())
+        titles = {
+            "model": {id_: entry.title for id_, entry in psf_models().items()},
+            "modality": {id_: entry.title for id_, entry in modalities().items()},
+        }
+        self.form = Form(form_parameters(), titles=titles, label_width=_LABELS)
         self.expected = QLabel()
         self.expected.setWordWrap(True)
         self.expected.setTextFormat(Qt.TextFormat.RichText)
@@ -113,7 +119,9 @@ class PsfWidget(Dock):
 
     def _fill(self) -> None:
         column = self.column
-        column.addLayout(labelled("For the image", self.image, tooltip=self.image.toolTip()))
+        column.addLayout(
+            labelled("For the image", self.image, tooltip=self.image.toolTip(), width=_LABELS)
+        )
         column.addWidget(self.form)
         column.addWidget(self.grid)
         column.addWidget(self.expected)
@@ -219,9 +227,7 @@ class PsfWidget(Dock):
             return (0.0,) * ndim
         middle = [n // 2 for n in pixels(layer).shape]
         world = layer.data_to_world(middle)[-ndim:]
-        return tuple(
-            float(w) - (n // 2) * s for w, n, s in zip(world, shape, spacing, strict=True)
-        )
+        return tuple(float(w) - (n // 2) * s for w, n, s in zip(world, shape, spacing, strict=True))
 
     def _copy(self, write: Any, what: str) -> None:
         if self._record is not None:
@@ -239,9 +245,9 @@ class Grid(QWidget):
         size = Parameter("voxel_size", float, 0.1, range=Range(1e-4, 1e4))
         table = QGridLayout(self)
         table.setContentsMargins(0, 0, 0, 0)
-        table.setHorizontalSpacing(6)
+        table.setHorizontalSpacing(8)
         table.setVerticalSpacing(4)
-        table.setColumnMinimumWidth(0, LABEL_WIDTH + 2)
+        table.setColumnMinimumWidth(0, _LABELS)
         tips = {
             "Voxel size, µm": "Size of a voxel of the image along Z, Y and X, in micrometres. "
             "Taken from the image when it tells.",
@@ -249,7 +255,7 @@ class Grid(QWidget):
             "focus, for two-dimensional images.",
         }
         for row, (title, tip) in enumerate(tips.items(), 1):
-            table.addWidget(label(title, f"<qt>{tip}</qt>"), row, 0)
+            table.addWidget(label(title, tip, _LABELS), row, 0)
         self._sizes: list[NumberBox] = []
         self._counts: list[QSpinBox] = []
         for column, axis in enumerate(_AXES, 1):
@@ -264,8 +270,9 @@ class Grid(QWidget):
             for row, (each, tip) in enumerate(zip((box, count), tips.values(), strict=True), 1):
                 each.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
                 each.setToolTip(f"<qt>{tip}</qt>")
-                each.valueChanged.connect(self.changed)
                 table.addWidget(each, row, column)
+            box.valueChanged.connect(self.changed)
+            count.valueChanged.connect(self.changed)
             self._sizes.append(box)
             self._counts.append(count)
         self.flat = QCheckBox("plane in focus only (2D)")

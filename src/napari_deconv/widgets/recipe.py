@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_deconv.errors import InputError
 from napari_deconv.registry import Parameter, methods, parameters_of
-from napari_deconv.widgets.layers import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_deconv.widgets.layers import Snapshot
 
 # What belongs to this machine rather than to the work.
 _LOCAL = ("device", "threads")
@@ -192,7 +196,7 @@ def _file(layer: Snapshot) -> tuple[list[str], str]:
     """Return a layer's file, and a remark when it has none yet."""
     if layer.path:
         return [], str(layer.path)
-    name = "".join(c if c.isalnum() else "-" for c in layer.name).strip("-") + ".tif"
+    name = re.sub(r"\W+", "-", layer.name).strip("-") + ".tif"
     return [f"# first save the layer {layer.name!r} as {name}"], name
 
 

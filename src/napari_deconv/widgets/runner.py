@@ -9,15 +9,18 @@ while it is updated: so it comes last, see :meth:`Runner._on_update`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import GeneratorWorker, create_worker  # noqa: TID253
-from napari.utils.progress import cancelable_progress  # noqa: TID253
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
 from napari_deconv.errors import JobError
-from napari_deconv.widgets.tasks import Task, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_deconv.widgets.tasks import Task, Update
 
 
 class TaskWorker(GeneratorWorker):  # type: ignore[misc]
@@ -49,6 +52,15 @@ class _Errand:
         task, self._task = self._task, None
         assert task is not None
         yield from task.run()
+
+
+class _Activity(cancelable_progress):  # type: ignore[misc]
+    """A bar whose cancel button acts at once; napari's own acts when it is next iterated over."""
+
+    def cancel(self) -> None:
+        """Ask for the task to be stopped."""
+        super().cancel()
+        self.cancel_callback()
 
 
 class Runner(QObject):
@@ -101,9 +113,7 @@ class Runner(QObject):
         worker.warned.connect(self._on_warning)
         worker.finished.connect(self._on_finished)
         self._worker = worker
-        self._activity = cancelable_progress(
-            total=100, desc=str(task), cancel_callback=self.cancel
-        )
+        self._activity = _Activity(total=100, desc=str(task), cancel_callback=self.cancel)
         worker.start()
 
     def cancel(self) -> None:

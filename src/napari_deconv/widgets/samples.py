@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import numpy as np
 from napari_deconv.widgets.layers import KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_deconv.simulation.samples import Sample
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -41,17 +42,21 @@ def _layers(sample: Sample, *, modality: str) -> list[LayerData]:
     """Return truth, PSF and image, so that the image lies on top."""
     ndim, spatial = len(sample.axes), len(sample.spacing)
     microscopes = [asdict(microscope) for microscope in sample.microscopes]
-    common = {
+    common: dict[str, Any] = {
         "scale": (*([1.0] * (ndim - spatial)), *sample.spacing),
         "units": tuple("s" if a == "T" else "pixel" if a == "C" else "um" for a in sample.axes),
         "axis_labels": tuple(a.lower() for a in sample.axes),
         "colormap": "inferno",
     }
-    middle = [(n // 2) * step for n, step in zip(sample.image.shape[-spatial:], sample.spacing)]
+    sample.image.shape[-spatial:]
+    middle = [
+        (n // 2) * step
+        for n, step in zip(sample.image.shape[-spatial:], sample.spacing, strict=False)
+    ]
     shape = sample.psf.shape[-spatial:]
     corner = [m - (n // 2) * s for m, n, s in zip(middle, shape, sample.spacing, strict=True)]
     psf_ndim = sample.psf.ndim
-    record = {
+    record: dict[str, Any] = {
         "kind": "psf",
         "model": "gibson-lanni",
         "modality": modality,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -21,10 +21,12 @@ from qtpy.QtWidgets import (
 from napari_deconv.widgets.curve import Curve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_deconv.engine import Statistics
     from napari_deconv.widgets.tasks import Update
 
-_COLOURS = {"info": "", "warning": "#f0b132", "error": "#ed5555"}
+_AMBER, _RED = "#f0b132", "#ed5555"
 
 
 class Strip(QWidget):
@@ -87,9 +89,10 @@ class Strip(QWidget):
         layout.addWidget(self.status)
         self.curve = Curve()
         layout.addWidget(self.curve)
+        self.said = ""
         self.message = QLabel()
         self.message.setWordWrap(True)
-        self.message.setTextFormat(Qt.TextFormat.PlainText)
+        self.message.setTextFormat(Qt.TextFormat.RichText)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout.addWidget(self.message)
         self._add_offers(layout)
@@ -180,12 +183,13 @@ class Strip(QWidget):
         last = statistics[-1].iteration if statistics else 0
         self.curve.show_figures(statistics, stop if stop is not None and stop <= last else None)
 
-    def say(self, text: str, level: str = "info") -> None:
-        """Show a message below the buttons."""
-        colour = _COLOURS[level]
-        self.message.setText(text)
-        self.message.setStyleSheet(f"QLabel {{ color: {colour}; }}" if colour else "")
+    def say(self, text: str, notes: Sequence[str] = (), *, error: bool = False) -> None:
+        """Show a message below the buttons, and what else should be known in lines of their own."""
+        lines = [f'<span style="color:{_RED}">{escape(text)}</span>' if error else escape(text)]
+        lines += [f'<span style="color:{_AMBER}">▲</span> {escape(note)}' for note in notes]
+        self.message.setText("<br>".join(lines))
         self.message.setVisible(bool(text))
+        self.said = "\n".join([text, *notes])
 
     def offer(self, *, can_continue: bool) -> None:
         """Offer what can be done after a run."""

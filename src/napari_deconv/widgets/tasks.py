@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +13,8 @@ import numpy as np
 from napari_deconv.widgets.layers import Snapshot, contrast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from napari_deconv.engine import Job, Statistics, Step
@@ -222,7 +223,7 @@ class BackgroundRemoval:
         background = np.empty(values.shape, np.float32)
         planes = values.reshape(-1, *values.shape[-2:])
         results = background.reshape(planes.shape)
-        # A constant is the whole image's; of several planes at once, some are worth a thread's work.
+        # A constant is the whole image's; planes are each by themselves.
         together = len(planes) if self.parameters.get("method") == "constant" else 4
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -274,8 +275,6 @@ class PsfGeneration:
 
         yield Update("Computing", open_ended=True)
         started = time.perf_counter()
-        psf = generate_psf(
-            Microscope(**self.microscope), self.shape, self.spacing, **self.settings
-        )
+        psf = generate_psf(Microscope(**self.microscope), self.shape, self.spacing, **self.settings)
         self.seconds = time.perf_counter() - started
         self.output = Picture(psf, (0.0, float(psf.max()) or 1.0))
