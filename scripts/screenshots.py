@@ -1,0 +1,193 @@
+"""Make the pictures of the README and the documentation, from the generated samples.
+
+Run with a screen, for instance one of Xvfb's::
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/screenshots.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+KEY = "napari-deconv"
+SIZE = (1400, 900)
+_LARGEST = 500_000
+
+
+def main() -> None:
+    """Make all of them."""
+    from napari import settings
+    from qtpy.QtCore import QSettings
+
+    # Nobody's own settings in the pictures, and none of the pictures' in anybody's settings.
+    folder = tempfile.mkdtemp()
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
+    settings._CFG_PATH = str(Path(folder) / "settings.yaml")
+    settings.get_settings(path=str(Path(folder) / "napari.yaml"))
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(*SIZE)
+    before_and_after(viewer)
+    background(viewer)
+    viewer.close()
+
+
+def before_and_after(viewer: Any) -> None:
+    """Go the README's way, and take the PSF dock, the lights, a run and its result on it."""
+    sample = open_sample(viewer, "widefield")
+    remove(viewer, "psf")
+    psf_dock = open_dock(viewer, "PSF")
+    settle(psf_dock)
+    psf_dock.strip.run.click()
+    settle(psf_dock)
+    psf = viewer.layers[-1]
+    save(psf_dock, "dock-psf")
+    close_dock(viewer, psf_dock)
+    psf.visible = False
+
+    dock = open_dock(viewer, "Deconvolution")
+    settle(dock)
+    save(dock, "dock-deconvolution-lights")
+    dock.lights.buttons["offset"].click()
+    dock.form.set_values({"iterations": "auto", "acceleration": "biggs-andrews"})
+    settle(dock)
+    dock.strip.run.click()
+    until(lambda: dock.strip.bar.value() > 500 and dock.strip.bar.maximum() > 0)
+    save(dock, "dock-deconvolution-running")
+    settle(dock)
+    wait(0.5)
+    save(dock, "dock-deconvolution")
+
+    result = viewer.layers[-1]
+    for layer in viewer.layers:
+        layer.visible = layer in (sample, result)
+    sample.contrast_limits = tuple(np.percentile(sample.data, [5, 99.95]))
+    result.contrast_limits = tuple(np.percentile(result.data, [20, 99.85]))
+    canvas = viewer.canvas if hasattr(viewer, "canvas") else viewer
+    canvas.grid.enabled = True
+    canvas.grid.shape = (1, 2)
+    canvas.grid.stride = -1
+    for layer in list(viewer.layers):
+        if layer not in (sample, result):
+            viewer.layers.remove(layer)
+    viewer.layers.move(viewer.layers.index(sample), len(viewer.layers))
+    for layer in (sample, result):
+        layer.projection_mode = "max"
+    viewer.dims.thickness = (2.0, *viewer.dims.thickness[1:])
+    viewer.layers.selection.active = result
+    viewer.reset_view()
+    wait(1)
+    shoot(viewer, "napari-before-after")
+    canvas.grid.enabled = False
+    viewer.dims.thickness = (0.0, *viewer.dims.thickness[1:])
+    close_dock(viewer, dock)
+    viewer.layers.clear()
+
+
+def background(viewer: Any) -> None:
+    """Take the Background dock on the hazy sample."""
+    open_sample(viewer, "haze")
+    dock = open_dock(viewer, "Background")
+    dock.form.set_values({"passes": 5})
+    dock.strip.run.click()
+    settle(dock)
+    wait(0.5)
+    save(dock, "dock-background")
+    shoot(viewer, "napari-background")
+    close_dock(viewer, dock)
+    viewer.layers.clear()
+
+
+def open_sample(viewer: Any, name: str) -> Any:
+    """Open a sample and return its image layer."""
+    viewer.open_sample(KEY, name)
+    return next(layer for layer in viewer.layers if layer.metadata[KEY]["kind"] == "sample")
+
+
+def remove(viewer: Any, kind: str) -> None:
+    """Remove layers of a kind."""
+    for layer in [x for x in viewer.layers if x.metadata.get(KEY, {}).get("kind") == kind]:
+        viewer.layers.remove(layer)
+
+
+def open_dock(viewer: Any, name: str) -> Any:
+    """Open a dock as the menu does."""
+    _, dock = viewer.window.add_plugin_dock_widget(KEY, name)
+    wait(0.3)
+    viewer.window._qt_window.resize(*SIZE)
+    return dock
+
+
+def close_dock(viewer: Any, dock: Any) -> None:
+    """Close a dock."""
+    viewer.window.remove_dock_widget(dock)
+    wait(0.2)
+
+
+def save(dock: Any, name: str) -> None:
+    """Save the picture of a dock, as far down as there is something in it."""
+    wait(0.3)
+    inside = dock.area.widget()
+    picture = dock.grab()
+    height = min(picture.height(), inside.sizeHint().height() + 8)
+    write(picture.copy(0, 0, picture.width(), height), name)
+
+
+def shoot(viewer: Any, name: str) -> None:
+    """Save the picture of the whole window."""
+    wait(0.3)
+    write(viewer.window._qt_window.grab(), name)
+
+
+def write(picture: Any, name: str) -> None:
+    """Write a picture, small enough for a web page."""
+    path = IMAGES / f"{name}.png"
+    picture.save(str(path))
+    from PIL import Image
+
+    image = Image.open(path).convert("RGB")
+    if path.stat().st_size > _LARGEST:
+        image = image.quantize(256, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
+    print(f"{path.name}: {image.width} x {image.height}, {path.stat().st_size // 1000} kB")
+
+
+def settle(dock: Any) -> None:
+    """Wait until a dock has nothing to do any more."""
+
+    def idle() -> bool:
+        checker = getattr(dock, "checker", None)
+        return not dock.runner.busy and (checker is None or not checker.busy)
+
+    until(idle)
+
+
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
+    """Let Qt work until something is true."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("It never happened.")
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+def wait(seconds: float) -> None:
+    """Let Qt work for a while."""
+    end = time.monotonic() + seconds
+    until(lambda: time.monotonic() > end)
+
+
+if __name__ == "__main__":
+    main()
