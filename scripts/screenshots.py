@@ -68,26 +68,21 @@ def before_and_after(viewer: Any) -> None:
     save(dock, "dock-deconvolution")
 
     result = viewer.layers[-1]
-    for layer in viewer.layers:
-        layer.visible = layer in (sample, result)
+    # Side by side, for the picture only.
+    width = sample.data.shape[-1] * sample.scale[-1]
+    result.translate = (0, 0, 1.03 * width)
     sample.contrast_limits = tuple(np.percentile(sample.data, [5, 99.95]))
-    result.contrast_limits = tuple(np.percentile(result.data, [20, 99.85]))
-    canvas = viewer.canvas if hasattr(viewer, "canvas") else viewer
-    canvas.grid.enabled = True
-    canvas.grid.shape = (1, 2)
-    canvas.grid.stride = -1
-    for layer in list(viewer.layers):
-        if layer not in (sample, result):
-            viewer.layers.remove(layer)
-    viewer.layers.move(viewer.layers.index(sample), len(viewer.layers))
+    result.contrast_limits = (0, float(np.percentile(result.data, 99.93)))
+    result.gamma = 0.7
     for layer in (sample, result):
         layer.projection_mode = "max"
     viewer.dims.thickness = (2.0, *viewer.dims.thickness[1:])
     viewer.layers.selection.active = result
-    viewer.reset_view()
+    viewer.window._qt_window.resize(1500, 720)
+    wait(0.5)
+    viewer.reset_view(margin=0.02)
     wait(1)
     shoot(viewer, "napari-before-after")
-    canvas.grid.enabled = False
     viewer.dims.thickness = (0.0, *viewer.dims.thickness[1:])
     close_dock(viewer, dock)
     viewer.layers.clear()

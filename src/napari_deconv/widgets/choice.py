@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
+    from qtpy.QtGui import QPaintEvent
 
 
 class LayerChoice(QComboBox):
@@ -52,9 +60,7 @@ class LayerChoice(QComboBox):
         self._announced: Image | str | None = None
         self.setPlaceholderText("no layer")
         self.setToolTip(tooltip)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumContentsLength(8)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        make_narrow(self)
         events = viewer.layers.events
         events.inserted.connect(self._follow)
         events.removed.connect(self._follow)
@@ -95,6 +101,21 @@ class LayerChoice(QComboBox):
     def refresh(self) -> None:
         """Offer other layers, after what is accepted has changed."""
         self._follow()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Shorten a long name in its middle: layers often differ at the end."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        edit = QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(  # type: ignore[union-attr]
+            QStyle.ComplexControl.CC_ComboBox, option, edit, self
+        )
+        text = option.currentText or self.placeholderText()
+        option.currentText = self.fontMetrics().elidedText(
+            text, Qt.TextElideMode.ElideMiddle, room.width() - 6
+        )
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def _activate(self) -> None:
         self._picked = True
@@ -156,6 +177,13 @@ class LayerChoice(QComboBox):
 def same(one: Image | str | None, other: Image | str | None) -> bool:
     """Whether two choices are the same layer or the same word."""
     return one is other or (isinstance(one, str) and one == other)
+
+
+def make_narrow(box: QComboBox) -> None:
+    """Let a combobox take the room there is, whatever the length of its words."""
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    box.setMinimumContentsLength(6)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
 
 def when_gone(widget: QWidget, act: Callable[[], None]) -> None:

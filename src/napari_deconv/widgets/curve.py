@@ -91,10 +91,21 @@ class Curve(QWidget):
             self.figure = name
             self._label()
         self._line.setData(*zip(*points, strict=True))
+        self._show_the_end([value for _, value in points])
         self._stop.setVisible(stop is not None)
         if stop is not None:
             self._stop.setValue(stop)
         self.setVisible(True)
+
+    def _show_the_end(self, values: list[float]) -> None:
+        """Zoom on where the curve turns: the first steps change so much that all else is flat."""
+        if len(values) < 10:
+            self._plot.enableAutoRange(axis="y")
+            return
+        later = values[len(values) // 8 :]
+        low, high = min(later), max(later)
+        if high > low:
+            self._plot.setYRange(low, high, padding=0.08)
 
     def _label(self) -> None:
         style: dict[str, Any] = {"color": self._ink, "font-size": "8pt"}

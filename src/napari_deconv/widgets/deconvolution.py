@@ -14,9 +14,9 @@ from napari_deconv.engine.options import Options
 from napari_deconv.errors import DeconvolutionError, InputError
 from napari_deconv.registry import Method, Parameter, methods, parameters_of
 from napari_deconv.widgets.checker import Checker
-from napari_deconv.widgets.choice import LayerChoice, when_gone
+from napari_deconv.widgets.choice import LayerChoice, make_narrow, when_gone
 from napari_deconv.widgets.dock import Dock, SourceRow, labelled, psf_guess
-from napari_deconv.widgets.fields import AutoField, NumberBox, title_of, tooltip_of
+from napari_deconv.widgets.fields import AutoField, NumberBox, make_room, title_of, tooltip_of
 from napari_deconv.widgets.form import Form, label
 from napari_deconv.widgets.layers import Snapshot, own_metadata, spatial_ndim, voxel_size
 from napari_deconv.widgets.lights import Lights
@@ -89,6 +89,7 @@ class DeconvolutionWidget(Dock):
         self._look()
 
     def _fill(self) -> None:
+        make_narrow(self.method)
         for id_, entry in methods().items():
             self.method.addItem(entry.title, id_)
         self.method.setToolTip("<qt>How to restore. The line below tells what it is for.</qt>")
@@ -356,6 +357,7 @@ class BackgroundField(QWidget):
         )
         self.box = NumberBox(parameter)
         self.box.setToolTip(help_)
+        make_room(self.box)
         self.box.setValue(0.0)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -13,7 +13,7 @@ from napari.utils.notifications import (
     show_error,
 )
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import (
     QFrame,
@@ -128,7 +128,18 @@ class Dock(QWidget):
         self.setMinimumWidth(WIDTH - 20)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
+        inside.installEventFilter(self)
         return column
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Be as wide as what is inside needs, whatever font it is shown in."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            bar = self.area.verticalScrollBar()
+            width = self.area.widget().minimumSizeHint().width()  # type: ignore[union-attr]
+            if bar is not None and bar.isVisible():
+                width += bar.sizeHint().width()
+            self.setMinimumWidth(max(WIDTH - 20, width))
+        return super().eventFilter(watched, event)
 
     def remember_form(self, key: str, form: Form) -> None:
         """Fill a form with its last settings, and keep them whenever they change."""
@@ -484,6 +495,7 @@ class VoxelSize(QWidget):
             box = NumberBox(self._parameter)
             box.setToolTip(f"<qt>Size of a voxel along {axis}, in micrometres.</qt>")
             box.setButtonSymbols(NumberBox.ButtonSymbols.NoButtons)
+            box.setStyleSheet("QAbstractSpinBox { min-width: 34px; padding: 1px 4px; }")
             row.addWidget(name)
             row.addWidget(box, 1)
             self._boxes.append((name, box))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QLocale, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QLocale, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_deconv.registry import Parameter
+from napari_deconv.widgets.choice import make_narrow
 
 _FARTHEST = 1e12
+_NARROW = 56
+_LONG_UNIT = 8
 # Of docstrings: ``code``, :func:`~package.name`.
 _MARKUP = re.compile(r"(?::\w+:)?`+(?:~[\w.]*\.)?([^`]*)`+")
 _ABBREVIATIONS = {"psf": "PSF", "na": "NA", "otf": "OTF"}
@@ -181,6 +184,14 @@ class NumberBox(QDoubleSpinBox):
             state = QValidator.State.Intermediate if begun else QValidator.State.Invalid
         return state, text or "", position
 
+    def minimumSizeHint(self) -> QSize:
+        """Need room for a number, not for the longest one that the bounds allow."""
+        return QSize(_NARROW, super().minimumSizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more than that."""
+        return self.minimumSizeHint()
+
     def _bare(self, text: str) -> str:
         return text.removesuffix(self.suffix()).strip().replace(",", ".")
 
@@ -199,6 +210,22 @@ class WholeBox(QSpinBox):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         if parameter.unit:
             self.setSuffix(f" {unit_of(parameter)}")
+
+    def minimumSizeHint(self) -> QSize:
+        """Need room for a number, not for the longest one that the bounds allow."""
+        return QSize(_NARROW, super().minimumSizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more than that."""
+        return self.minimumSizeHint()
+
+
+def make_room(box: NumberBox | WholeBox) -> None:
+    """Leave the buttons out, so that number and unit fit into half a row; a long unit does not."""
+    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    box.setStyleSheet("QAbstractSpinBox { min-width: 60px; padding: 1px 4px; }")
+    if len(box.suffix()) > _LONG_UNIT:
+        box.setSuffix("")
 
 
 def _box(parameter: Parameter) -> NumberBox | WholeBox:
@@ -239,6 +266,8 @@ class AutoField(Field):
         self._add(self.box, 1)
         self.manual.toggled.connect(self.box.setEnabled)
         self.box.setEnabled(False)
+        if parameter.unit:
+            make_room(self.box)
         low, high = self.box.minimum(), self.box.maximum()
         self.box.setValue(parameter.kind(min(max(1 if low > 0 else 0, low), high)))
         self.set_value(parameter.default)
@@ -285,6 +314,7 @@ class ChoiceField(Field):
         super().__init__(parameter, parent)
         self.box = QComboBox()
         self.box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        make_narrow(self.box)
         for choice in parameter.choices:
             self.box.addItem((titles or {}).get(choice, choice), choice)
         self._add(self.box, 1)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Labels of all forms of a dock end at the same place.
 LABEL_WIDTH = 106
+# Letters of the names that stand beside "More".
+_TEASER = 30
 
 
 class Form(QWidget):
@@ -106,11 +108,14 @@ class Form(QWidget):
         return grid
 
     def _collapsed(self, parameters: Mapping[str, Parameter]) -> More:
-        named = [title_of(each) for each in list(parameters.values())[:3]]
-        words = ", ".join(name if name.startswith("PSF") else name.lower() for name in named)
+        names = [title_of(each) for each in parameters.values()]
+        names = [name if name.startswith("PSF") else name.lower() for name in names]
+        words = names.pop(0)
+        while names and len(words) + len(names[0]) < _TEASER:
+            words += f", {names.pop(0)}"
         inside = QWidget()
         inside.setLayout(self._grid(parameters))
-        return More(f"More: {words} …", inside)
+        return More(f"More: {words}{' …' if names else ''}", inside)
 
 
 class More(QWidget):

@@ -77,6 +77,7 @@ class Lights(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         sign = QLabel(f'<span style="color:{_COLOURS[light.level]}">{_SIGNS[light.level]}</span>')
+        sign.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         sign.setAlignment(Qt.AlignmentFlag.AlignTop)
         text = QLabel(light.short)
         text.setTextFormat(Qt.TextFormat.PlainText)

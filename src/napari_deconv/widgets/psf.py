@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QWidget
 
 from napari_deconv.errors import DeconvolutionError
 from napari_deconv.optics import Microscope, generate_psf
@@ -24,7 +24,7 @@ from napari_deconv.registry import (
 from napari_deconv.widgets.checker import Checker
 from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.dock import Dock, image_guess, labelled
-from napari_deconv.widgets.fields import NumberBox
+from napari_deconv.widgets.fields import NumberBox, WholeBox
 from napari_deconv.widgets.form import Form, label
 from napari_deconv.widgets.layers import (
     KEY,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _AXES = "ZYX"
-_LABELS = 136
+_LABELS = 152
 
 
 def form_parameters() -> dict[str, Parameter]:
@@ -243,6 +243,7 @@ class Grid(QWidget):
         super().__init__()
         self.image_shape: tuple[int, ...] | None = None
         size = Parameter("voxel_size", float, 0.1, range=Range(1e-4, 1e4))
+        number = Parameter("voxels", int, 1, range=Range(1, 4097))
         table = QGridLayout(self)
         table.setContentsMargins(0, 0, 0, 0)
         table.setHorizontalSpacing(8)
@@ -257,25 +258,25 @@ class Grid(QWidget):
         for row, (title, tip) in enumerate(tips.items(), 1):
             table.addWidget(label(title, tip, _LABELS), row, 0)
         self._sizes: list[NumberBox] = []
-        self._counts: list[QSpinBox] = []
+        self._counts: list[WholeBox] = []
         for column, axis in enumerate(_AXES, 1):
             heading = QLabel(axis)
             heading.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             heading.setStyleSheet("QLabel { font-size: 11px; }")
             table.addWidget(heading, 0, column)
             table.setColumnStretch(column, 1)
-            box, count = NumberBox(size), QSpinBox()
-            count.setRange(1, 4097)
+            box, count = NumberBox(size), WholeBox(number)
             box.setValue(0.2 if axis == "Z" else 0.1)
             for row, (each, tip) in enumerate(zip((box, count), tips.values(), strict=True), 1):
-                each.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+                each.setStyleSheet("QAbstractSpinBox { min-width: 34px; padding: 1px 4px; }")
+                each.setButtonSymbols(NumberBox.ButtonSymbols.NoButtons)
                 each.setToolTip(f"<qt>{tip}</qt>")
                 table.addWidget(each, row, column)
             box.valueChanged.connect(self.changed)
             count.valueChanged.connect(self.changed)
             self._sizes.append(box)
             self._counts.append(count)
-        self.flat = QCheckBox("plane in focus only (2D)")
+        self.flat = QCheckBox("in focus only (2D)")
         self.flat.setToolTip("<qt>Make a PSF of one plane, for two-dimensional images.</qt>")
         self.automatic = QCheckBox("as many as needed")
         self.automatic.setToolTip(
