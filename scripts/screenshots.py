@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 KEY = "napari-deconv"

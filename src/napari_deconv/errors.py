@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class DeconvolutionError(Exception):
-    """Anything this package refuses to do; the message is meant for the person at the microscope."""
+    """Anything that is refused; the message is meant for the person at the microscope."""
 
 
 class InputError(DeconvolutionError, ValueError):
