@@ -86,6 +86,7 @@ class Runner(QObject):
         self._task: Task | None = None
         self._outcome: Any = None
         self._activity: Any = None
+        self._pumping = False
 
     @property
     def busy(self) -> bool:
@@ -137,8 +138,14 @@ class Runner(QObject):
         self.updated.emit(update)
         # Last of all, since it may let the end of the task be handled right here.
         activity = self._activity
-        if activity is not None:
-            activity.update(int(100 * update.fraction) - activity.n)
+        if activity is not None and not self._pumping:
+            # It lets the event loop handle what waits, further updates among it: those must not
+            # come here in their turn, or a hundred of them would be a hundred levels deep.
+            self._pumping = True
+            try:
+                activity.update(int(100 * update.fraction) - activity.n)
+            finally:
+                self._pumping = False
 
     def _on_done(self, _: Any) -> None:
         self._outcome = "done"
