@@ -49,13 +49,15 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """How ``"auto"`` becomes a value: ``resolve(data, blur, parameters) -> float``.
+    """How ``"auto"`` becomes a value: ``resolve(data, blur, parameters)``.
 
     The engine calls it once for the whole image before the method runs, so that tiles agree
-    and the record tells the number that was used.
+    and the record tells the value that was used. Among the parameters, ``iterations`` is what
+    the user asked for, ``"auto"`` included. Data and blur are None unless ``needs_data``.
     """
 
-    resolve: Callable[[Any, Any, Mapping[str, Any]], float]
+    resolve: Callable[[Any, Any, Mapping[str, Any]], Any]
+    needs_data: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import fftconvolve
 
 from napari_deconv.assessment.noise import Noise
 from napari_deconv.engine import Job
 from napari_deconv.engine.statistics import held_out_likelihood, misfit
 from napari_deconv.engine.stopping import HELD_OUT_SHARE, split_photons
+from napari_deconv.simulation.phantoms import filaments
 from problems import gaussian_psf, photographed, spots
 
 PSF = gaussian_psf((9, 9), 1.7)
@@ -36,16 +38,20 @@ def test_chi_squared_of_the_truth_is_one(noise):
     assert deviance == pytest.approx(1, abs=0.03)
 
 
-def test_splitting_keeps_means_and_independence():
+@pytest.mark.parametrize("noise", [Noise(3.0, 50.0, 0.0), Noise(2.2, 100.0, 4.0)])
+@pytest.mark.parametrize("light", [0.5, 40.0])
+def test_splitting_keeps_means_and_independence(noise, light):
+    """For whole photons, and for a camera with read noise, where part of them is noise alone."""
     rng = np.random.default_rng(2)
-    noise = Noise(3.0, 50.0, 0.0)
-    light = 40.0
-    image = (noise.gain * rng.poisson(light, (400, 400)) + noise.offset).astype(np.float32)
+    image = noise.gain * rng.poisson(light, (400, 400)) + noise.offset
+    image = (image + rng.normal(0, noise.read_noise, image.shape)).astype(np.float32)
+    light = light + (noise.read_noise / noise.gain) ** 2
     kept, held_out = split_photons(image, noise, seed=3)
-    assert float(kept.mean()) == pytest.approx(float(image.mean()), rel=2e-3)
-    assert float(held_out.mean()) == pytest.approx(HELD_OUT_SHARE * light, rel=5e-3)
-    assert float(held_out.var()) == pytest.approx(HELD_OUT_SHARE * light, rel=0.03)
-    assert abs(np.corrcoef(kept.ravel(), held_out.ravel())[0, 1]) < 0.01
+    assert float(kept.mean()) == pytest.approx(float(image.mean()), rel=0.01)
+    assert float(held_out.mean()) == pytest.approx(HELD_OUT_SHARE * light, rel=0.02)
+    assert float(held_out.var()) == pytest.approx(HELD_OUT_SHARE * light, rel=0.05)
+    assert abs(np.corrcoef(kept.ravel(), held_out.ravel())[0, 1]) < 0.02
+    assert float(kept.var()) == pytest.approx(float(image.var()) / 0.9, rel=0.05)
     again = split_photons(image, noise, seed=3)
     np.testing.assert_array_equal(again[0], kept)
     assert (split_photons(image, noise, seed=4)[1] != held_out).any()
@@ -72,6 +78,7 @@ def test_figures_belong_to_the_step_they_stand_at():
         iterations="auto",
         stopping="relative-change",
         tolerance=0.02,
+        acceleration="none",
         gain=1.0,
         borders="circular",
     )
@@ -112,33 +119,33 @@ def test_relative_change_in_blocks_agrees_on_one_number():
     assert job.details.iterations == single.details.iterations
 
 
+@pytest.mark.parametrize("acceleration", ["none", "nesterov"])
 @pytest.mark.parametrize("photons", [20, 1000])
-def test_held_out_photons_stop_near_the_best_step(photons):
-    """Within 0.3 dB of the iteration that an oracle would choose, for photon counts and for a
-    camera with gain and offset; benchmarks/stopping.py measures it at large."""
-    truth = spots((96, 96), count=150, seed=5)
-    rng = np.random.default_rng(6)
-    blurred = np.clip(photographed(truth, PSF, background=0), 0, None)  # only for its level
-    from scipy.signal import fftconvolve
-
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (2.2, 100.0)])
+def test_held_out_photons_stop_near_the_best_step(photons, gain, offset, acceleration):
+    """Within 0.3 dB of the step that an oracle would choose, for photon counts and for a camera
+    with gain and offset; benchmarks/stopping.py measures it at large.
+    """
+    truth = filaments((96, 96), seed=5)
     expected = np.clip(fftconvolve(truth, PSF, mode="same"), 0, None)
+    truth *= photons / expected.max()
     expected *= photons / expected.max()
-    counts = rng.poisson(expected).astype(np.float32)
-    camera = (2.2 * counts + 100 + rng.normal(0, 2, counts.shape)).astype(np.float32)
-    del blurred
-    scaled = truth * photons / fftconvolve(truth, PSF, mode="same").max()
-    for image, gain, background in ((counts, 1.0, 0.0), (camera, 2.2, 100.0)):
-        job = Job(image, "richardson-lucy", PSF, background=background, max_iterations=400)
-        for _ in job.steps():
+    rng = np.random.default_rng(6)
+    image = gain * rng.poisson(expected) + offset
+    if offset:
+        image = image + rng.normal(0, 2, image.shape)
+    options = {"background": offset, "acceleration": acceleration}
+    job = Job(image, "richardson-lucy", PSF, **options)
+    for _ in job.steps():
+        pass
+    assert job.details.gain == pytest.approx(gain, rel=0.4)
+    trace = Job(image, "richardson-lucy", PSF, iterations=1, **options)
+    for _ in trace.steps():
+        pass
+    errors = {}
+    for _ in range(2 * job.details.iterations + 20):
+        errors[trace.details.iterations] = np.linalg.norm(trace.result / gain - truth)
+        for _ in trace.more(1):
             pass
-        errors = {}
-        trace = Job(image, "richardson-lucy", PSF, background=background, iterations=1)
-        for _ in trace.steps():
-            pass
-        for _ in range(400):
-            errors[trace.details.iterations] = np.linalg.norm(trace.result / gain - scaled)
-            for _ in trace.more(1):
-                pass
-        loss = 20 * np.log10(errors[job.details.iterations] / min(errors.values()))
-        assert loss < 0.3, (job.details.iterations, min(errors, key=errors.get))
-        assert job.details.gain == pytest.approx(gain, rel=0.4)
+    loss = 20 * np.log10(errors[job.details.iterations] / min(errors.values()))
+    assert loss < 0.3, (job.details.iterations, min(errors, key=errors.get))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _FLOAT = 4
 # Voxels up to which speed is measured on a grid of the job's own size.
 _LARGEST_TRIAL = 9_000_000
+# Steps that are timed; their median counts.
+_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,8 @@ def _measured(
     for name, parameter in method.parameters.items():
         if parameters[name] == "auto" and parameter.auto is not None:
             parameters[name] = parameter.auto.resolve(data, blur, parameters)
+    if method.iterative:
+        parameters["iterations"] = _STEPS
 
     def synchronise() -> None:
         if device.startswith("cuda"):
@@ -200,7 +204,7 @@ def _measured(
             times.append(time.perf_counter() - started)
         return min(times)
     steps = method.function(data, blur, **parameters)
-    for _ in range(5):
+    for _ in range(_STEPS):
         started = time.perf_counter()
         if next(steps, None) is None:
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_deconv.engine.options import Options, parameters_for
 from napari_deconv.engine.plan import Demand, choose_tiles, reads_beyond
 from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Beyond, Source
+from napari_deconv.engine.statistics import effective_offset
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.kernel import Kernel, prepare_kernel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import device
+    from torch import Tensor, device
 
     from napari_deconv.engine.stopping import Rule
     from napari_deconv.operators.convolution import Borders
@@ -91,7 +92,7 @@ class Problem:
         """Return what decides the memory of a block."""
         largest = max(self.kernels, key=lambda k: k.array.size)
         shape, origin = largest.array.shape, largest.origin
-        parameters = self.parameters
+        parameters = self.parameters | {"iterations": self.options.iterations}
         borders = self.options.borders
         return Demand(self.method, parameters, shape, origin, borders, device, self.halo)
 
@@ -137,10 +138,8 @@ class Problem:
         """Set the method to work on a block."""
         import torch
 
-        data, floor = self.as_wanted(block)
-        if floor is not block.floor:
-            # The background is gone from the data, so the camera's offset is as much lower.
-            noise = Noise(noise.gain, noise.offset - float(np.mean(block.floor)), noise.read_noise)
+        data, floor, gone = self.as_wanted(block, noise)
+        noise = replace(noise, offset=noise.offset - gone)
         model = torch.as_tensor(floor, dtype=torch.float32).to(device)
         aside = None
         if held_out is not None:
@@ -155,6 +154,17 @@ class Problem:
             rule=rule,
             held_out=aside,
         )
+
+    def representative_parts(
+        self, noise: Noise, device: device
+    ) -> tuple[Tensor, Convolution, dict[str, Any]]:
+        """Return data, forward model and context of the representative region."""
+        import torch
+
+        block = self.block(*self.representative)
+        data, floor, _ = self.as_wanted(block, noise)
+        context = self.context(torch.as_tensor(floor, dtype=torch.float32), noise)
+        return torch.from_numpy(data).to(device), self.blur(block, data.shape, device), context
 
     def context(self, floor: Any, noise: Noise) -> dict[str, Any]:
         """Return the parameters that the engine fills in, where the method knows them."""
@@ -203,13 +213,14 @@ class Problem:
             noise = Noise(1.0, 0.0, 0.0)
         else:
             noise = estimate_noise(block.data[block.inner])
-        gain = noise.gain if wanted_gain == "auto" else float(wanted_gain)
-        read = noise.read_noise if wanted_read == "auto" else float(wanted_read)
-        if wanted_gain != "auto" and wanted_read == 0:
-            read = 0.0
-        elif wanted_read == 0:
-            read = noise.read_noise
-        return Noise(gain, noise.offset, read)
+        read = float(wanted_read) if wanted_read not in ("auto", 0) else noise.read_noise
+        if wanted_gain == "auto":
+            return Noise(noise.gain, noise.offset, read)
+        if wanted_read == 0:
+            # Whoever knows the gain has photons in mind: those of the background are photons too,
+            # and what looks like an offset is where the noise vanishes.
+            return Noise(float(wanted_gain), effective_offset(noise), 0.0)
+        return Noise(float(wanted_gain), noise.offset, read)
 
     @property
     def representative(self) -> tuple[tuple[int, ...], tuple[slice, ...]]:
@@ -231,13 +242,21 @@ class Problem:
 
     # Inside ----------------------------------------------------------------------------------
 
-    def as_wanted(self, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32] | float]:
-        """Return data and background as the method's own model has them."""
-        data = block.data
+    def as_wanted(
+        self, block: Block, noise: Noise
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | float, float]:
+        """Return data and background as the method's model has them, and what was subtracted."""
+        data, floor = block.data, block.floor
         if "background" not in self.method.parameters:
-            if np.any(block.floor):
-                return np.ascontiguousarray(data - np.float32(block.floor)), 0.0
-            return np.ascontiguousarray(data), block.floor
+            if not np.any(floor):
+                return np.ascontiguousarray(data), floor, 0.0
+            return np.ascontiguousarray(data - np.float32(floor)), 0.0, float(np.mean(floor))
+        if self.options.background == "auto" and not isinstance(floor, np.ndarray):
+            # Of a background that was found, the camera's offset is no light and has no noise: it
+            # is subtracted, and the rest stays in the model.
+            zero = noise.offset if self.options.read_noise else effective_offset(noise)
+            gone = min(zero, floor)
+            return np.maximum(data - np.float32(gone), 0), floor - gone, gone
         if data.min() < 0:
             share = float(np.mean(data < 0))
             self.warn(
@@ -246,7 +265,7 @@ class Problem:
                 "give it as the background."
             )
             data = np.maximum(data, 0)
-        return np.ascontiguousarray(data), block.floor
+        return np.ascontiguousarray(data), floor, 0.0
 
     def _spacing(self, given: Sequence[float] | None) -> tuple[float, ...] | None:
         if given is None:

@@ -74,14 +74,13 @@ class Run:
         """Take one step; False when the method has come to its own end."""
         # What is seen while a step is made describes the estimate that it starts from.
         last = self.statistics[-1] if self.statistics else None
-        self._watched = last if last is not None and last.iteration == self.iteration else None
+        current = last is not None and last.iteration == self.iteration
+        self._watched = last if current and self._held_out is None else None
         estimate = next(self._steps, None)
         if estimate is None:
             return False
         self.estimate = estimate
         self.iteration += 1
-        if self._held_out is not None and last is not None:
-            self._judge(last)
         if self.rule is not None or self._due():
             self._measure()
         return True
@@ -143,10 +142,11 @@ class Run:
                 relative_change=change,
             )
         )
+        if self._held_out is not None:
+            # A rule wants the figure of this very estimate: an accelerated method projects another
+            # point, and any method only during the next step.
+            self._watched = self.statistics[-1]
+            self.blur(self.estimate, borrow=True)
         self._spent += time.perf_counter() - started
-        if self._held_out is None:
-            self._judge(self.statistics[-1])
-
-    def _judge(self, statistics: Statistics) -> None:
         if self.rule is not None and self.enough is None:
-            self.enough = self.rule.enough(statistics)
+            self.enough = self.rule.enough(self.statistics[-1])

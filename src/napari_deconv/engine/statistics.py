@@ -86,10 +86,8 @@ def held_out_likelihood(
     share
         Share of the photons that was held out.
     """
-    import torch
-
     likelihood, zero = 0.0, effective_offset(noise)
     for n, p, b in slabs(photons, prediction, floor):
         model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=_LEAST)
-        likelihood += total(torch.xlogy(n, model) - model)
+        likelihood += total(n * model.log() - model)
     return likelihood / photons.numel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 # The share of photons that is set aside to test predictions on.
 HELD_OUT_SHARE = 0.1
+_STREAM = 20051
 
 
 class Rule(Protocol):
@@ -30,27 +30,36 @@ class Rule(Protocol):
 class HeldOut:
     """Stops where the likelihood of held-out photons has its maximum.
 
-    It is sure of a maximum once the likelihood has stayed below it for a while: ten steps and a
-    fifth of what it took to get there.
+    It is sure of a maximum once the likelihood has stayed below it for a while; then it takes the
+    first step whose likelihood cannot be told from the maximum's.
+
+    Parameters
+    ----------
+    voxels
+        How many voxels the likelihood, which is given per voxel, is a mean of.
     """
 
-    def __init__(self) -> None:
-        self._best = -math.inf
-        self._steps = 1
+    # Nats of log-likelihood that are no evidence: a ratio of about seven to one.
+    _NO_EVIDENCE = 2.0
+
+    def __init__(self, voxels: int) -> None:
+        self._margin = self._NO_EVIDENCE / voxels
+        self._seen: list[float] = []
 
     def enough(self, statistics: Statistics) -> int | None:
         """Return where the maximum was, once it is surely passed."""
-        if statistics.held_out is None or statistics.iteration < 1:
+        if statistics.held_out is None:
             return None
-        if statistics.held_out > self._best:
-            self._best, self._steps = statistics.held_out, statistics.iteration
-        patience = 10 + self._steps // 5
-        return self._steps if statistics.iteration >= self._steps + patience else None
+        self._seen.append(statistics.held_out)
+        top = self._seen.index(max(self._seen)) + 1
+        # Momentum swings: a dip of some steps may be followed by better ones.
+        return self.best if len(self._seen) >= top + 15 + top // 4 else None
 
     @property
     def best(self) -> int:
         """The best number of steps so far."""
-        return self._steps
+        top = max(self._seen)
+        return next(i for i, seen in enumerate(self._seen, 1) if seen >= top - self._margin)
 
 
 class RelativeChange:
@@ -71,8 +80,10 @@ def split_photons(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Split an image's photons at random: most to restore from, some to test on.
 
-    Binomial thinning of a Poisson number gives two independent Poisson numbers. Fractional
-    photons are rounded at random, so that their mean stays.
+    Whole numbers of photons are thinned binomially, which makes two independent Poisson numbers of
+    one. From a camera's counts the same share is taken, with Gaussian noise of the variance that
+    thinning would have given it: then the two parts are uncorrelated, whatever the law of the
+    noise, as long as its variance is right.
 
     Returns
     -------
@@ -80,12 +91,17 @@ def split_photons(
         The image as it would have been with the kept photons alone, scaled to the whole image's
         intensity.
     held_out
-        Photon numbers set aside.
+        Photons set aside; an unbiased estimate of them, which may be negative, for a camera.
     """
-    generator = np.random.default_rng(seed)
+    # A stream of its own: an image that was simulated with the same seed must not meet its noise.
+    generator = np.random.default_rng([_STREAM, seed])
     zero = effective_offset(noise)
-    photons = np.clip((data.astype(np.float64) - zero) / noise.gain, 0, 1e15)
-    whole = np.floor(photons + generator.random(data.shape)).astype(np.int64)
-    held_out = generator.binomial(whole, HELD_OUT_SHARE)
-    kept = (whole - held_out) * (noise.gain / (1 - HELD_OUT_SHARE)) + zero
+    photons = (data.astype(np.float64) - zero) / noise.gain
+    whole = np.rint(photons)
+    if np.abs(photons - whole).max() < 1e-3 and whole.min() >= 0 and whole.max() < 1e15:
+        held_out = generator.binomial(whole.astype(np.int64), HELD_OUT_SHARE).astype(np.float64)
+    else:
+        spread = np.sqrt(HELD_OUT_SHARE * (1 - HELD_OUT_SHARE) * photons.clip(min=0))
+        held_out = HELD_OUT_SHARE * photons + spread * generator.standard_normal(data.shape)
+    kept = (photons - held_out) * (noise.gain / (1 - HELD_OUT_SHARE)) + zero
     return kept.astype(np.float32), held_out.astype(np.float32)

@@ -26,21 +26,17 @@ def resolve_parameters(
     problem: Problem, parameters: dict[str, Any], noise: Noise, device: device
 ) -> dict[str, Any]:
     """Return the method's parameters with a number in place of every ``"auto"``."""
-    import torch
-
-    automatic = [name for name, value in parameters.items() if value == "auto"]
-    if not automatic:
-        return parameters
-    block = problem.block(*problem.representative)
-    data, floor = problem.as_wanted(block)
-    tensor = torch.from_numpy(data).to(device)
-    blur = problem.blur(block, data.shape, device)
+    entries = problem.method.parameters
+    automatic = {n: entries[n].auto for n, v in parameters.items() if v == "auto"}
     resolved = dict(parameters)
-    context = problem.context(torch.as_tensor(floor, dtype=torch.float32), noise)
-    for name in automatic:
-        resolve = problem.method.parameters[name].auto
-        assert resolve is not None, f"{name} of {problem.method.id} cannot be automatic"
-        resolved[name] = resolve.resolve(tensor, blur, resolved | context)
+    asked = {"iterations": problem.options.iterations}
+    data = blur = None
+    if any(auto is None or auto.needs_data for auto in automatic.values()):
+        data, blur, context = problem.representative_parts(noise, device)
+        asked = context | asked
+    for name, auto in automatic.items():
+        assert auto is not None, f"{name} of {problem.method.id} cannot be automatic"
+        resolved[name] = auto.resolve(data, blur, resolved | asked)
     return resolved
 
 
@@ -68,7 +64,7 @@ class Trial:
             self._run = problem.start(block, parameters, noise, device, rule=self._rule)
             return
         self.reason = "they predict the held-out photons best"
-        self._rule = HeldOut()
+        self._rule = HeldOut(block.data.size)
         kept, held_out = split_photons(block.data, noise, options.seed)
         self._run = problem.start(
             # What is below zero there is the noise's, and nothing to tell the user about.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.operators.back_projector import wiener_butterworth
 from napari_deconv.operators.slabs import slabs, total
-from napari_deconv.registry import Advanced, Range, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
     if parameters["projector"] == "wiener-butterworth":
         return 4.0, 0.0
-    return {"none": 1.0, "nesterov": 2.0, "biggs-andrews": 5.0}[parameters["acceleration"]], 0.0
+    held = {"none": 1.0, "auto": 2.0, "nesterov": 2.0, "biggs-andrews": 5.0}
+    return held[parameters["acceleration"]], 0.0
+
+
+def _accelerate(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
+    """Thirty steps that somebody asks for mean thirty plain ones, as everywhere."""
+    del data, blur
+    return "nesterov" if parameters["iterations"] == "auto" else "none"
 
 
 @method(
@@ -40,7 +47,11 @@ def richardson_lucy(
     blur: Convolution,
     *,
     iterations: Annotated[int, Range(1, 10000)] = 30,
-    acceleration: Annotated[Literal["none", "biggs-andrews", "nesterov"], Advanced()] = "none",
+    acceleration: Annotated[
+        Literal["auto", "none", "biggs-andrews", "nesterov"],
+        Auto(_accelerate, needs_data=False),
+        Advanced(),
+    ] = "auto",
     start: Annotated[Literal["flat", "data"], Advanced()] = "flat",
     projector: Annotated[Literal["matched", "wiener-butterworth"], Advanced()] = "matched",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
@@ -65,8 +76,9 @@ def richardson_lucy(
         How many steps to take: more steps bring more detail, and more noise.
     acceleration
         Reach the same likelihood in a fraction of the steps, by the second-order extrapolation of
-        Biggs and Andrews or by Nesterov's momentum, which starts afresh whenever the likelihood
-        would fall. Detail and noise come sooner alike: fewer iterations do.
+        Biggs and Andrews or by Nesterov's momentum; both start afresh whenever the likelihood
+        would fall. Detail and noise come sooner alike, so fewer steps are enough: automatic takes
+        Nesterov's momentum where the number of steps is found, and none where it is given.
     start
         Begin with a flat estimate or with the image itself. The image reaches sharp detail sooner
         and keeps more of its noise.
