@@ -124,7 +124,7 @@ def test_moving_the_psf_moves_the_result_the_other_way():
 
 
 def test_background_is_in_the_model_or_subtracted():
-    """A number, an image of it, or what the dark voxels tell: all mean the same."""
+    """A number, or an image of it; what the dark voxels tell is at least as good."""
     image = IMAGE + 98
     for method in ("richardson-lucy", "wiener"):
         options = {"iterations": 20} if method == "richardson-lucy" else {"noise_to_signal": 0.01}
@@ -138,7 +138,8 @@ def test_background_is_in_the_model_or_subtracted():
         ignored = nd.restore(image, method, psf=PSF, **options)
         np.testing.assert_allclose(array, number, rtol=1e-4, atol=1e-2)
         assert details.background == pytest.approx(100, abs=3)
-        assert relative_rmse(found, number) < 0.2
+        truth = spots((40, 44))
+        assert relative_rmse(found, truth) < 1.02 * relative_rmse(number, truth)
         assert ignored.min() > 30 > number.min()
 
 
