@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QMenu
 
+from napari_deconv.registry import methods
 from napari_deconv.widgets.background import BackgroundWidget
 from napari_deconv.widgets.deconvolution import DeconvolutionWidget
 from napari_deconv.widgets.psf import PsfWidget
@@ -424,10 +425,48 @@ def test_voxel_size_of_a_layer_in_pixels(viewer, stack, settle):
     viewer.window.add_dock_widget(dock)
     assert not dock.image.sizes.isHidden()
     assert "no voxel size" in dock.image.info.text()
-    for (_, box), size in zip(dock.image.sizes._boxes, (0.3, 0.1, 0.1), strict=True):
-        box.setValue(size)
+    assert not dock.image.sizes.applied.isEnabled()
+    for edit, size in zip(dock.image.sizes.edits.values(), ("0.3", "0,1", "1e-1"), strict=True):
+        edit.setText(size)
     dock.image.sizes.applied.click()
     assert dock.image.sizes.isHidden()
     np.testing.assert_allclose(layer.scale, (0.3, 0.1, 0.1))
     assert "0.30 × 0.10 × 0.10 µm" in dock.image.info.text()
     settle(dock)
+
+
+@pytest.mark.parametrize("method", methods())
+def test_every_method_restores(dock, filled, settle, method):
+    dock.method.setCurrentIndex(dock.method.findData(method))
+    assert dock.summary.text() == methods()[method].summary != ""
+    dock.form.set_values({"iterations": 2})
+    dock.background.set_constant(95)
+    dock.strip.run.click()
+    settle(dock)
+    result = filled.layers[-1]
+    assert result.metadata[KEY]["method"] == method
+    assert np.isfinite(result.data).all()
+    assert dock.strip.continuing.isHidden() != methods()[method].iterative
+    dock.strip.python.click()
+    names = {"viewer": filled}
+    exec(clipboard(), names)
+    np.testing.assert_allclose(names["out"], result.data, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("make", [PsfWidget, BackgroundWidget, DeconvolutionWidget])
+def test_docks_fit_360_by_1000_pixels(viewer, settle, make):
+    viewer.open_sample(KEY, "haze")
+    dock = make(viewer)
+    viewer.window.add_dock_widget(dock)
+    settle(dock)
+    dock.strip.begin()
+    dock.strip.status.show()
+    dock.strip.curve.show()
+    dock.strip.say("What there is to say about it. " * 5)
+    dock.strip.offer(can_continue=True)
+    inside = dock.area.widget()
+    inside.layout().activate()
+    # A little room for other machines' fonts.
+    assert inside.minimumSizeHint().width() <= 390
+    assert inside.layout().totalHeightForWidth(360) <= 1000
+    dock.strip.end()

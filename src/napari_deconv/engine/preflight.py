@@ -98,7 +98,7 @@ def preflight(
     if lights[0].level != "stop":
         lights.append(_saturation(sample))
         lights.append(_offset(sample, given.get("background", 0.0)))
-    if microscope is not None:
+    if microscope is not None and spacing is not None:
         lights.append(_sampling(spacing, microscope, modality))
     lights += _psf(image, psf, spacing, psf_spacing, method)
     if forecast and not any(light.level == "stop" for light in lights):
@@ -242,17 +242,9 @@ def _offset(sample: NDArray[Any], background: Any) -> Light:
     return Light(name, "ok", "offset", "The darkest places are dark, or their offset is given.")
 
 
-def _sampling(spacing: Sequence[float] | None, microscope: Microscope, modality: str) -> Light:
+def _sampling(spacing: Sequence[float], microscope: Microscope, modality: str) -> Light:
     """Compare the voxel size with what the microscope transmits."""
     name = "sampling"
-    if spacing is None:
-        return Light(
-            name,
-            "warn",
-            "no voxel size",
-            "The image does not tell how large its voxels are, so they are taken to be the PSF's. "
-            "Type the voxel size and set it on the layer.",
-        )
     finest = microscope.nyquist_spacing(modality)[-len(spacing) :]
     axes = "ZYX"[-len(spacing) :]
     coarse = [

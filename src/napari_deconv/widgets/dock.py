@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QMenu,
     QPushButton,
     QScrollArea,
@@ -29,7 +30,6 @@ from qtpy.QtWidgets import (
 
 from napari_deconv.errors import DeconvolutionError, InputError
 from napari_deconv.widgets.choice import LayerChoice, when_gone
-from napari_deconv.widgets.fields import NumberBox
 from napari_deconv.widgets.form import LABEL_WIDTH, Form, label
 from napari_deconv.widgets.layers import (
     Snapshot,
@@ -42,6 +42,7 @@ from napari_deconv.widgets.layers import (
 )
 from napari_deconv.widgets.preferences import Preferences, recall, remember
 from napari_deconv.widgets.runner import Runner
+from napari_deconv.widgets.strip import AMBER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -413,7 +414,7 @@ class SourceRow(QWidget):
         self.info = QLabel()
         self.info.setTextFormat(Qt.TextFormat.PlainText)
         self.info.setWordWrap(True)
-        self.info.setStyleSheet("QLabel { color: palette(mid); font-size: 11px; }")
+        self.info.setStyleSheet("QLabel { font-size: 11px; }")
         layout.addWidget(self.info)
         self.sizes = VoxelSize()
         layout.addWidget(self.sizes)
@@ -456,7 +457,7 @@ class SourceRow(QWidget):
             self.sizes.suggest(layer)
 
     def _apply(self) -> None:
-        if self.layer is not None:
+        if self.layer is not None and self.sizes.values is not None:
             set_voxel_size(self.layer, self.sizes.values)
             self._show()
             self.choice.chosen.emit()
@@ -477,50 +478,58 @@ class VoxelSize(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        from napari_deconv.registry import Parameter, Range
-
-        self._parameter = Parameter("voxel_size", float, 0.1, range=Range(1e-4, 1e4))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        words = QLabel("This layer's unit is the pixel. How large is a voxel, in µm?")
+        words = QLabel(
+            f'<span style="color:{AMBER}">▲</span> This layer\'s unit is the pixel. How large is a '
+            "voxel, in µm?"
+        )
         words.setWordWrap(True)
-        words.setStyleSheet("QLabel { color: #f0b132; }")
         layout.addWidget(words)
         row = QHBoxLayout()
-        row.setSpacing(4)
-        self._boxes = []
+        row.setSpacing(6)
+        self.edits: dict[str, QLineEdit] = {}
+        self._names: dict[str, QLabel] = {}
         for axis in "ZYX":
-            name = QLabel(axis)
-            box = NumberBox(self._parameter)
-            box.setToolTip(f"<qt>Size of a voxel along {axis}, in micrometres.</qt>")
-            box.setButtonSymbols(NumberBox.ButtonSymbols.NoButtons)
-            box.setStyleSheet("QAbstractSpinBox { min-width: 34px; padding: 1px 4px; }")
-            row.addWidget(name)
-            row.addWidget(box, 1)
-            self._boxes.append((name, box))
+            edit = QLineEdit()
+            edit.setPlaceholderText("µm")
+            edit.setToolTip(f"<qt>Size of a voxel along {axis}, in micrometres.</qt>")
+            edit.textChanged.connect(self._judge)
+            self._names[axis] = QLabel(axis)
+            self.edits[axis] = edit
+            row.addWidget(self._names[axis])
+            row.addWidget(edit, 1)
         self.applied = QPushButton("Set")
         self.applied.setToolTip("<qt>Write this size into the layer's scale and units.</qt>")
         row.addWidget(self.applied)
         layout.addLayout(row)
-        self._axes = 3
+        self._axes = "ZYX"
+        self._judge()
 
     def suggest(self, layer: Image) -> None:
         """Show the axes of a layer; its scale, if it has one, is probably meant in um."""
-        self._axes = min(3, spatial_ndim(layer))
-        scale = [float(s) for s in layer.scale[-self._axes :]]
+        self._axes = "ZYX"[-min(3, spatial_ndim(layer)) :]
+        scale = [abs(float(s)) for s in layer.scale[-len(self._axes) :]]
         told = any(abs(s - 1) > 1e-9 for s in scale)
-        for place, (name, box) in enumerate(self._boxes):
-            used = place >= 3 - self._axes
-            name.setVisible(used)
-            box.setVisible(used)
-            if used and told:
-                box.setValue(abs(scale[place - (3 - self._axes)]))
+        for axis, edit in self.edits.items():
+            edit.setVisible(axis in self._axes)
+            self._names[axis].setVisible(axis in self._axes)
+        for axis, size in zip(self._axes, scale, strict=True):
+            self.edits[axis].setText(f"{size:g}" if told else "")
+        self._judge()
 
     @property
-    def values(self) -> tuple[float, ...]:
-        """The sizes, um."""
-        return tuple(box.value() for _, box in self._boxes[3 - self._axes :])
+    def values(self) -> tuple[float, ...] | None:
+        """The sizes, um; None until all of them are numbers above zero."""
+        try:
+            sizes = [float(self.edits[axis].text().replace(",", ".")) for axis in self._axes]
+        except ValueError:
+            return None
+        return tuple(sizes) if all(0 < size < 1e4 for size in sizes) else None
+
+    def _judge(self) -> None:
+        self.applied.setEnabled(self.values is not None)
 
 
 def image_guess(layer: Image) -> float:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_deconv.widgets.strip import AMBER, RED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_deconv.engine.preflight import Light
 
-_COLOURS = {"ok": "#43b581", "warn": "#f0b132", "stop": "#ed5555"}
+_COLOURS = {"ok": "#43b581", "warn": AMBER, "stop": RED}
 _SIGNS = {"ok": "●", "warn": "▲", "stop": "■"}
 
 

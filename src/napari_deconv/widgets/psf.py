@@ -37,7 +37,7 @@ from napari_deconv.widgets.layers import (
     voxel_size,
 )
 from napari_deconv.widgets.recipe import psf_command, psf_python
-from napari_deconv.widgets.strip import Strip, duration
+from napari_deconv.widgets.strip import AMBER, Strip, duration
 from napari_deconv.widgets.tasks import PsfGeneration
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class PsfWidget(Dock):
         self.expected.setText(words)
 
     def _show_problem(self, error: Exception) -> None:
-        self.expected.setText(f'<span style="color:#f0b132">▲</span> {error}')
+        self.expected.setText(f'<span style="color:{AMBER}">▲</span> {error}')
 
     def make_task(self, *, preview: bool) -> PsfGeneration:
         """Return the computation of the PSF."""
@@ -354,5 +354,5 @@ def expectations(
     coarse = [a for a, s, f in zip(_AXES[-n:], spacing, finest, strict=True) if s > 1.05 * f]
     if coarse:
         axes = " and ".join(coarse)
-        return f'<span style="color:#f0b132">▲</span> {words}they are coarser along {axes}.'
+        return f'<span style="color:{AMBER}">▲</span> {words}they are coarser along {axes}.'
     return f'<span style="color:#43b581">●</span> {words}these are fine.'

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_deconv.engine import Statistics
     from napari_deconv.widgets.tasks import Update
 
-_AMBER, _RED = "#f0b132", "#ed5555"
+AMBER, RED = "#e0920a", "#ed5555"
 
 
 class Strip(QWidget):
@@ -185,8 +185,8 @@ class Strip(QWidget):
 
     def say(self, text: str, notes: Sequence[str] = (), *, error: bool = False) -> None:
         """Show a message below the buttons, and what else should be known in lines of their own."""
-        lines = [f'<span style="color:{_RED}">{escape(text)}</span>' if error else escape(text)]
-        lines += [f'<span style="color:{_AMBER}">▲</span> {escape(note)}' for note in notes]
+        lines = [f'<span style="color:{RED}">{escape(text)}</span>' if error else escape(text)]
+        lines += [f'<span style="color:{AMBER}">▲</span> {escape(note)}' for note in notes]
         self.message.setText("<br>".join(lines))
         self.message.setVisible(bool(text))
         self.said = "\n".join([text, *notes])
