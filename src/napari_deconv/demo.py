@@ -98,8 +98,8 @@ def run_demo(
         "richardson-lucy",
         psf=sample.psf,
         spacing=sample.spacing,
-        background=sample.offset,
-        acceleration="nesterov",
+        offset=sample.offset,
+        read_noise="auto",
         # Threads that compete with another program for a core mostly wait for each other.
         threads=threads or max(1, (os.cpu_count() or 2) - 1),
     )

@@ -143,6 +143,24 @@ def test_background_is_in_the_model_or_subtracted():
         assert ignored.min() > 30 > number.min()
 
 
+@pytest.mark.parametrize("method", nd.methods())
+def test_the_cameras_offset_is_subtracted_first(method):
+    options = {"iterations": 5} if nd.methods()[method].iterative else {}
+    expected = nd.restore(IMAGE, method, psf=PSF, **options)
+    found = nd.restore(IMAGE + 100, method, psf=PSF, offset=100, **options)
+    assert relative_rmse(found, expected) < 1e-4
+
+
+def test_an_offset_that_is_found_is_where_the_noise_vanishes():
+    """Haze is light, has noise, and is no part of it."""
+    rng = np.random.default_rng(8)
+    light = 20 + 200 * np.clip(np.sin(np.arange(160) / 9), 0, 1)[:, None] * np.ones((160, 150))
+    image = 2.0 * rng.poisson(light) + 100
+    result = rl(image, offset="auto")
+    assert float(result.mean()) == pytest.approx(float(image.mean()) - 100, abs=8)
+    assert np.quantile(image, 0.05) > 125  # the darkest level, which haze has raised
+
+
 @pytest.mark.parametrize(
     ("image", "psf", "message"),
     [

@@ -41,9 +41,13 @@ class Options:
         Offset to subtract from the PSF; automatic takes it from the faces of raw camera counts.
     psf_energy
         Share of the PSF's energy to keep: what lies outside costs time and memory.
+    offset
+        Counts of the camera without light; subtracted first. Automatic takes the intensity at
+        which the image's own noise vanishes.
     background
-        Intensity that lies over the whole image, such as the camera's offset: part of the model
-        for photon-counting methods, subtracted first for the others.
+        Intensity above the offset that lies over the whole image, such as haze: part of the model
+        for photon-counting methods, subtracted for the others. Automatic takes the level of the
+        darkest regions for offset and haze together; it needs regions without signal.
     gain
         Counts of the image for each photon; automatic estimates it from the image's own noise.
     read_noise
@@ -72,6 +76,7 @@ class Options:
     ] = "index"
     psf_background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = "auto"
     psf_energy: Annotated[float, Range(0.5, 1), Advanced()] = 0.999
+    offset: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
     background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
     gain: Annotated[float | Literal["auto"], Range(1e-9), Unit("counts per photon"), Advanced()] = (
         "auto"

@@ -247,25 +247,33 @@ class Problem:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | float, float]:
         """Return data and background as the method's model has them, and what was subtracted."""
         data, floor = block.data, block.floor
+        gone = self._offset(noise)
         if "background" not in self.method.parameters:
-            if not np.any(floor):
-                return np.ascontiguousarray(data), floor, 0.0
-            return np.ascontiguousarray(data - np.float32(floor)), 0.0, float(np.mean(floor))
-        if self.options.background == "auto" and not isinstance(floor, np.ndarray):
-            # Of a background that was found, the camera's offset is no light and has no noise: it
-            # is subtracted, and the rest stays in the model.
-            zero = noise.offset if self.options.read_noise else effective_offset(noise)
-            gone = min(zero, floor)
-            return np.maximum(data - np.float32(gone), 0), floor - gone, gone
-        if data.min() < 0:
+            gone = gone + floor
+            floor = 0.0
+        elif self.options.background == "auto" and not isinstance(floor, np.ndarray):
+            # What was found is the camera's offset and haze together; only haze has noise.
+            found = noise.offset if self.options.read_noise else effective_offset(noise)
+            gone = min(gone or found, floor)
+            floor = floor - gone
+        if np.any(gone):
+            data = np.asarray(data - gone, np.float32)
+        elif "background" in self.method.parameters and data.min() < 0:
             share = float(np.mean(data < 0))
             self.warn(
                 f"{share:.1%} of the voxels are below zero, which no number of photons is; they "
                 "count as zero. If a background was subtracted, restore the image with it and "
                 "give it as the background."
             )
+        if "background" in self.method.parameters and not self.options.read_noise:
             data = np.maximum(data, 0)
-        return np.ascontiguousarray(data), floor, 0.0
+        return np.ascontiguousarray(data), floor, float(np.mean(gone))
+
+    def _offset(self, noise: Noise) -> Any:
+        """Return the counts without light that the user gave or left to be found."""
+        if self.options.offset == "auto":
+            return max(effective_offset(noise), 0.0)
+        return float(self.options.offset)
 
     def _spacing(self, given: Sequence[float] | None) -> tuple[float, ...] | None:
         if given is None:
