@@ -64,9 +64,13 @@ def test_python_tutorial_works(capsys) -> None:
     )
 
 
-def test_the_check_ends_with_the_readmes_command() -> None:
-    lines = (ROOT / ".ci/run").read_text("utf-8").strip().splitlines()
-    assert lines[-1] in "".join(code_blocks(README, "sh")).splitlines()
+def test_the_check_runs_the_readmes_commands_and_ends_with_the_tests() -> None:
+    lines = [line.strip() for line in (ROOT / ".ci/run").read_text("utf-8").splitlines()]
+    told = "".join(code_blocks(README, "sh")).splitlines()
+    commands = [line for line in told if line.startswith("python3 scripts/")]
+    assert len(commands) == 2
+    assert set(commands) <= set(lines)
+    assert lines[-1] == commands[-1]
 
 
 def test_pictures_of_the_readme_are_absolute_and_there() -> None:
