@@ -1,0 +1,255 @@
+"""Every stack and image of the data folder through the shell: background, PSF, Richardson-Lucy.
+
+    python benchmarks/real_data.py DATA OUT [--only NAME ...]
+
+For each image three commands run as a user would type them: ``background``, which also writes the
+background itself; ``psf``, unless the data come with one; and ``restore richardson-lucy`` with all
+defaults and that background in the model. Checked: no command fails, the result has the image's
+shape and voxel size, is finite and not negative, and keeps the light that is not background.
+A contact sheet of each image goes to OUT, to be looked at: the image, the image without background
+and the restored one, whole (stacks as maximum projections along z and y) and in close-up.
+
+The microscopes are guesses where the files and their sources tell nothing; they are meant to be
+plausible, not true.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Optics:
+    """A microscope to try an image with; the spacing is a guess where the file tells none."""
+
+    numerical_aperture: float
+    emission: float
+    immersion: float = 1.515
+    modality: str = "widefield"
+    model: str = "gibson-lanni"
+    spacing: tuple[float, ...] | None = None
+
+
+CONFOCAL = "confocal"
+# Image, and its optics or the file that holds its PSF.
+IMAGES: dict[str, Optics | str] = {
+    "beads/Bead_Image1_crop.tif": Optics(1.4, 0.52, modality=CONFOCAL),
+    "beads/DeconvolutionSampleVerticalGrid1AU-crop.tif": Optics(1.4, 0.52, modality=CONFOCAL),
+    "stacks/pollen.tif": Optics(1.4, 0.61, spacing=(0.25, 0.1, 0.1)),
+    "stacks/nuclei_8bit.tif": Optics(0.4, 0.46, 1.0, CONFOCAL),
+    "stacks/spots_16bit.tif": Optics(1.4, 0.58),
+    "stacks/chromosomes.tif": Optics(1.4, 0.46, modality=CONFOCAL),
+    "stacks/colocsample1b-green.tif": Optics(0.8, 0.52, 1.0, CONFOCAL),
+    "stacks/flybrain.tif": Optics(0.1, 0.58, 1.0, CONFOCAL),
+    "stacks/cells3d_nucleus_crop.tif": Optics(0.8, 0.46, 1.0, CONFOCAL, spacing=(0.29, 0.26, 0.26)),
+    "img2d/celegans_airyscan.tif": Optics(1.4, 0.52, modality=CONFOCAL, model="gaussian"),
+    "img2d/nup.tif": Optics(0.5, 0.52, 1.0),
+    "img2d/nup_bgsubtracted.tif": Optics(0.5, 0.52, 1.0),
+    "img2d/rat_hippocampal_neuron.tif": Optics(0.8, 0.52, 1.0),
+    "img2d/microtubules.tif": Optics(1.4, 0.52, spacing=(0.1, 0.1)),
+    "img2d/bacteria_cords_thin.tif": Optics(0.3, 0.52, 1.0),
+    "img2d/spots_uneven_background.tif": Optics(1.2, 0.52, 1.33, spacing=(0.1, 0.1)),
+    "img2d/BPAE_actin.tif": Optics(1.4, 0.52, spacing=(0.1, 0.1)),
+    "img2d/BPAE_mito.tif": Optics(1.4, 0.60, spacing=(0.1, 0.1)),
+    "img2d/Lund_MAX_001300.tif": Optics(0.4, 0.52, 1.0, spacing=(0.4, 0.4)),
+    "img2d_gt/Actin3_blurred.tif": "img2d_gt/PSF.tif",
+    "stack3d_bars/data.tif": "stack3d_bars/kernel.tif",
+    "psf/pycudadecon_measured_lattice_psf.tif": Optics(
+        1.1, 0.52, 1.33, CONFOCAL, spacing=(0.1, 0.102, 0.102)
+    ),
+} | {
+    f"levin/im{i}_kernel{k}_blurred.png": f"levin/kernel{k}.png" for i in (1, 2) for k in range(1, 9)
+}  # fmt: skip
+# Levin's kernels that are stored as a convolution needs them; the others are turned.
+AS_STORED = ("kernel4", "kernel8")
+# What the help texts advise for one image or another: to restore, and for the background.
+RESTORE = {"img2d_gt/Actin3_blurred.tif": ["--psf-centre", "127", "127"]}
+BACKGROUND = {"img2d/spots_uneven_background.tif": ["--passes", "5"]}
+
+
+def main() -> None:
+    parser = harness.parser(__doc__.splitlines()[0], data=True)
+    parser.add_argument("out", type=Path, help="folder for results and contact sheets")
+    parser.add_argument("--only", nargs="+", default=[""], help="images whose name contains this")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    figures, rows = {}, []
+    for name, optics in IMAGES.items():
+        if not any(part in name for part in arguments.only):
+            continue
+        figures[name] = told = one(arguments.data, arguments.out, name, optics)
+        keys = ("shape", "spacing", "iterations", "seconds", "light", "before", "after")
+        rows.append([name, *(told.get(key) for key in keys), told["verdict"]])
+        print(f"{name}: {told['verdict']}", flush=True)
+        for words in told["said"]:
+            print(f"    {words}")
+    header = ["", "shape", "spacing", "its", "s", "light kept", "before", "after", ""]
+    harness.table("Background and Richardson-Lucy from the shell", header, rows)
+    harness.finish(arguments.json, figures)
+
+
+def one(data: Path, out: Path, name: str, optics: Optics | str) -> dict[str, Any]:
+    """Take one image through the shell; return what there is to tell."""
+    stem = name.replace("/", "-").rsplit(".", 1)[0]
+    image = _tiff(data / name, out / f"{stem}-in.tif")
+    paths = {k: out / f"{stem}-{k}.tif" for k in ("without", "background", "psf", "restored")}
+    said: list[str] = []
+    spacing = optics.spacing if isinstance(optics, Optics) else None
+    given = ["--spacing", *map(str, spacing)] if spacing else []
+    started = time.perf_counter()
+    try:
+        words = ["background", image, "-o", paths["without"], "--overwrite", *given]
+        words += ["--save-background", paths["background"], *BACKGROUND.get(name, [])]
+        said += _shell(*words)
+        if isinstance(optics, Optics):
+            said += _shell(*_psf_words(optics, image, given), "-o", paths["psf"], "--overwrite")
+        else:
+            paths["psf"] = _tiff(data / optics, paths["psf"])
+        words = ["restore", "richardson-lucy", image, "--psf", paths["psf"], "--quiet"]
+        words += ["--background", paths["background"], "-o", paths["restored"], "--overwrite"]
+        details = out / f"{stem}.json"
+        details.unlink(missing_ok=True)
+        said += _shell(*words, "--details", details, *given, *RESTORE.get(name, []))
+    except RuntimeError as error:
+        return {"verdict": "FAILED", "said": [*said, str(error)]}
+    return _looked_at(stem, image, paths, spacing, said, details, out) | {
+        "seconds": time.perf_counter() - started
+    }
+
+
+def _psf_words(optics: Optics, image: Path, given: list[str]) -> list[Any]:
+    words: list[Any] = ["psf", optics.model, "--like", image, "--modality", optics.modality, *given]
+    words += ["--numerical-aperture", optics.numerical_aperture]
+    words += ["--emission-wavelength", optics.emission, "--immersion-index", optics.immersion]
+    if optics.immersion < 1.33:
+        words += ["--sample-index", "1.33"]
+    if optics.modality == CONFOCAL:
+        words += ["--excitation-wavelength", round(optics.emission - 0.03, 3)]
+    return words
+
+
+def _shell(*words: Any) -> list[str]:
+    """Run a command; return what it said, and raise what it complained of."""
+    program = Path(sysconfig.get_path("scripts")) / "napari-deconv"
+    command = [str(program), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.returncode:
+        raise RuntimeError(f"napari-deconv {' '.join(command[1:])}: {' '.join(lines)}")
+    return lines
+
+
+def _looked_at(
+    stem: str,
+    image: Path,
+    paths: dict[str, Path],
+    spacing: tuple[float, ...] | None,
+    said: list[str],
+    details: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Check the result and draw the contact sheet."""
+    import json
+
+    from napari_deconv.io import read_image
+
+    files = {"image": read_image(str(image))}
+    files |= {k: read_image(str(paths[k])) for k in ("without", "background", "restored")}
+    arrays = {k: np.asarray(f.data).astype(np.float64) for k, f in files.items()}
+    before, after = arrays["image"], arrays["restored"]
+    faults = []
+    if after.shape != before.shape:
+        faults.append(f"shape {after.shape}")
+    wanted = spacing or files["image"].spacing
+    for key in ("without", "background", "restored"):
+        told = files[key].spacing
+        if (told is None) != (wanted is None) or (wanted and not np.allclose(told, wanted)):
+            faults.append(f"voxel size of {key} is {told}, not {wanted}")
+    if not np.isfinite(after).all() or after.min() < 0 or not after.max() > 0:
+        faults.append(f"range {after.min():g} to {after.max():g}")
+    light = after.sum() / np.maximum(before - arrays["background"], 0).sum()
+    if not 0.5 < light < 1.5:
+        faults.append(f"light {light:.2f}")
+    sheet([arrays["image"], arrays["without"], after], out / f"{stem}.png")
+    return {
+        "verdict": "; ".join(faults) or "good",
+        "said": said,
+        "shape": "x".join(map(str, after.shape)),
+        "spacing": " ".join(f"{s:.3g}" for s in wanted) if wanted else "-",
+        "light": light,
+        "before": f"{before.min():.4g} to {before.max():.4g}",
+        "after": f"{after.min():.4g} to {after.max():.4g}",
+        "iterations": json.loads(details.read_text())["iterations"],
+    }
+
+
+def _tiff(path: Path, copy: Path) -> Path:
+    """Return a TIFF of a file: itself, or a grey copy of a PNG (Levin's kernels put upright)."""
+    if path.suffix != ".png":
+        return path
+    import tifffile
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(path).convert("L"))
+    if path.stem.startswith("kernel") and path.stem not in AS_STORED:
+        pixels = pixels[::-1, ::-1]
+    tifffile.imwrite(copy, np.ascontiguousarray(pixels))
+    return copy
+
+
+def sheet(images: list[np.ndarray], path: Path, size: int = 420) -> None:
+    """Draw images side by side: whole above, in close-up below."""
+    from PIL import Image
+
+    rows = [[_flat(image) for image in images]]
+    middle = _liveliest(_plane(images[0]))
+    rows.append([_plane(image)[middle] for image in images])
+    lines = []
+    for row in rows:
+        tiles = []
+        for plane in row:
+            low, high = np.percentile(plane, (0.5, 99.8))
+            grey = np.clip((plane - low) / max(high - low, 1e-12), 0, 1) ** 0.8
+            factor = size / max(plane.shape)
+            shape = [max(1, round(n * factor)) for n in plane.shape]
+            picture = Image.fromarray((255 * grey).astype(np.uint8))
+            kind = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
+            drawn = np.asarray(picture.resize((shape[1], shape[0]), kind))
+            tiles.append(np.pad(drawn, ((0, size - shape[0]), (0, size - shape[1])), "constant"))
+        lines.append(np.hstack([np.pad(t, 3, constant_values=60) for t in tiles]))
+    Image.fromarray(np.vstack(lines)).save(path)
+
+
+def _flat(image: np.ndarray) -> np.ndarray:
+    """Return a stack's maximum projections along z and, below, along y; a plane as it is."""
+    if image.ndim == 2:
+        return image
+    side = image.max(axis=1)
+    repeat = max(1, round(image.shape[1] / 3 / len(side)))
+    return np.vstack([image.max(axis=0), np.repeat(side, repeat, axis=0)])
+
+
+def _plane(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else image[len(image) // 2]
+
+
+def _liveliest(plane: np.ndarray, size: int = 96) -> tuple[slice, slice]:
+    """Return the window that varies most."""
+    best: tuple[float, tuple[slice, slice]] = (-1.0, (slice(None), slice(None)))
+    for y in range(0, max(1, plane.shape[0] - size + 1), size // 4):
+        for x in range(0, max(1, plane.shape[1] - size + 1), size // 4):
+            window = slice(y, y + size), slice(x, x + size)
+            best = max(best, (float(plane[window].std()), window), key=lambda b: b[0])
+    return best[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Runs one implementation of Richardson-Lucy in a process of its own.
+
+    python workers.py NAME FOLDER
+
+reads ``data.npy`` and ``psf.npy`` in FOLDER, then answers each line of JSON on standard input,
+``{"iterations": 10, "out": FILE or null}``, with the seconds that took. It needs numpy and the
+implementation alone, so that every peer can live in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Image = Any
+
+
+def ours(borders: str, start: str) -> Callable[[Image, Image], Callable[[int], Image]]:
+    """Return what a user calls."""
+
+    def prepare(data: Image, psf: Image) -> Callable[[int], Image]:
+        import napari_deconv as nd
+
+        options: Any = {"borders": borders, "start": start, "psf_energy": 1.0, "tiles": None}
+        return lambda n: nd.restore(data, "richardson-lucy", psf, iterations=n, **options)
+
+    return prepare
+
+
+def ours_linear(data: Image, psf: Image) -> Callable[[int], Image]:
+    """Zero beyond the borders, and the sensitivity taken to be 1: what scikit-image computes."""
+    import torch
+
+    from napari_deconv.methods.richardson_lucy import richardson_lucy
+    from napari_deconv.operators.convolution import Convolution
+
+    def run(iterations: int) -> Image:
+        blur = Convolution(psf / psf.sum(dtype=np.float64), data.shape, "zero")
+        blur.sensitivity = torch.tensor(1.0)
+        for estimate in richardson_lucy(torch.from_numpy(data), blur, iterations=iterations):
+            pass
+        return estimate.numpy()
+
+    return run
+
+
+def scikit_image(data: Image, psf: Image) -> Callable[[int], Image]:
+    from skimage.restoration import richardson_lucy
+
+    psf = (psf / psf.sum(dtype=np.float64)).astype(np.float32)
+    return lambda n: richardson_lucy(data, psf, num_iter=n, clip=False)
+
+
+def redlionfish(data: Image, psf: Image) -> Callable[[int], Image]:
+    from RedLionfishDeconv import doRLDeconvolutionFromNpArrays
+
+    return lambda n: doRLDeconvolutionFromNpArrays(data, psf, niter=n, method="cpu")
+
+
+def sdeconv(data: Image, psf: Image) -> Callable[[int], Image]:
+    import types
+
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        # sdeconv imports it for its networks; Richardson-Lucy has no use for it.
+        transforms = types.ModuleType("torchvision.transforms")
+        transforms.v2 = types.ModuleType("torchvision.transforms.v2")
+        sys.modules["torchvision"] = types.ModuleType("torchvision")
+        sys.modules["torchvision.transforms"] = transforms
+    from sdeconv.deconv import SRichardsonLucy
+
+    # It asks for a PSF of the image's size with its origin in the middle.
+    whole = np.zeros(data.shape, np.float32)
+    corner = [n // 2 - k // 2 for n, k in zip(data.shape, psf.shape, strict=True)]
+    whole[tuple(slice(c, c + k) for c, k in zip(corner, psf.shape, strict=True))] = psf
+    image, kernel = torch.from_numpy(data), torch.from_numpy(whole)
+    return lambda n: SRichardsonLucy(kernel, niter=n, pad=0)(image).numpy()
+
+
+def diplib(options: set[str]) -> Callable[[Image, Image], Callable[[int], Image]]:
+    def prepare(data: Image, psf: Image) -> Callable[[int], Image]:
+        import diplib as dip
+
+        psf = (psf / psf.sum(dtype=np.float64)).astype(np.float32)
+        return lambda n: np.asarray(
+            dip.RichardsonLucy(data, psf, regularization=0.0, nIterations=n, options=options)
+        )
+
+    return prepare
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Image, Image], Callable[[int], Image]]] = {
+    "ours circular": ours("circular", "flat"),
+    "ours circular from data": ours("circular", "data"),
+    "ours extended": ours("extended", "flat"),
+    "ours linear": ours_linear,
+    "scikit-image": scikit_image,
+    "RedLionfish": redlionfish,
+    "sdeconv": sdeconv,
+    "diplib": diplib(set()),
+    "diplib padded": diplib({"pad"}),
+}
+
+
+def main(name: str, folder: Path) -> None:
+    run = IMPLEMENTATIONS[name](np.load(folder / "data.npy"), np.load(folder / "psf.npy"))
+    print(json.dumps({"ready": name}), flush=True)
+    for line in sys.stdin:
+        message = json.loads(line)
+        started = time.perf_counter()
+        result = run(message["iterations"])
+        seconds = time.perf_counter() - started
+        if message["out"]:
+            np.save(message["out"], np.asarray(result))
+        print(json.dumps({"seconds": seconds}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
