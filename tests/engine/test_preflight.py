@@ -82,9 +82,10 @@ def test_offset_and_its_remedy(image, psf):
     assert light.level == "warn"
     assert light.remedy == "offset"
     assert light.value == pytest.approx(100, abs=2)
-    mended = look(image + 100, psf, options={"background": light.value})
-    assert mended["offset"].level == "ok"
-    assert look(image + 100, psf, options={"background": "auto"})["offset"].level == "ok"
+    for options in ({"offset": light.value}, {"background": light.value}):
+        assert look(image + 100, psf, options=options)["offset"].level == "ok"
+    for name in ("offset", "background"):
+        assert look(image + 100, psf, options={name: "auto"})["offset"].level == "ok"
     background = np.full(image.shape, 100.0)
     assert look(image + 100, psf, options={"background": background})["offset"].level == "ok"
     # Too much of a remedy is told, too.

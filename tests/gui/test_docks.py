@@ -67,7 +67,8 @@ def test_from_sample_to_restored(viewer, settle):
 
     settle(dock)
     dock.lights.buttons["offset"].click()
-    assert dock.background.value == pytest.approx(100, abs=4)
+    assert dock.form.values["offset"] == pytest.approx(100, abs=4)
+    assert dock.background.value == 0
     dock.form.set_values({"iterations": 20, "acceleration": "biggs-andrews"})
     dock.strip.run.click()
     settle(dock)

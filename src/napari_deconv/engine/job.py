@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_deconv.engine import devices
 from napari_deconv.engine.plan import Forecast, cores, seconds_per_iteration
-from napari_deconv.engine.problem import Problem
+from napari_deconv.engine.problem import REPRESENTATIVE, Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
 from napari_deconv.engine.stopping import RelativeChange
 from napari_deconv.engine.trial import Trial, resolve_parameters
@@ -178,7 +178,12 @@ class Job:
             steps = _TYPICAL_ITERATIONS if automatic else int(options.iterations)
         copies = problem.source.copies or outer != problem.source.shape
         memory = demand.bytes(outer, copies=copies) + 4 * int(np.prod(problem.source.shape))
-        return Forecast(memory, each * blocks, steps, each * blocks * steps, tile, blocks)
+        seconds = each * blocks * steps
+        if problem.method.iterative and options.iterations == "auto":
+            # The trial takes half as many steps again to be sure, and projects twice a step.
+            share = min(1.0, REPRESENTATIVE / float(np.prod(outer)))
+            seconds += each * share * steps * 1.5 * 1.5
+        return Forecast(memory, each * blocks, steps, seconds, tile, blocks)
 
     @property
     def can_continue(self) -> bool:

@@ -76,7 +76,7 @@ class Options:
     ] = "index"
     psf_background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = "auto"
     psf_energy: Annotated[float, Range(0.5, 1), Advanced()] = 0.999
-    offset: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
+    offset: Annotated[float | Literal["auto"], Unit("counts")] = 0.0
     background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
     gain: Annotated[float | Literal["auto"], Range(1e-9), Unit("counts per photon"), Advanced()] = (
         "auto"

@@ -97,7 +97,7 @@ def preflight(
     sample = some_voxels(image)
     if lights[0].level != "stop":
         lights.append(_saturation(sample))
-        lights.append(_offset(sample, given.get("background", 0.0)))
+        lights.append(_offset(sample, given.get("offset", 0.0), given.get("background", 0.0)))
     if microscope is not None and spacing is not None:
         lights.append(_sampling(spacing, microscope, modality))
     lights += _psf(image, psf, spacing, psf_spacing, method)
@@ -204,7 +204,7 @@ def saturated_share(sample: NDArray[Any]) -> float:
     return share if at_top > 2 * below else 0.0
 
 
-def _offset(sample: NDArray[Any], background: Any) -> Light:
+def _offset(sample: NDArray[Any], subtracted: Any, background: Any) -> Light:
     """Look for a camera's constant offset that nobody has accounted for."""
     from napari_deconv.background import estimate_offset
 
@@ -213,7 +213,9 @@ def _offset(sample: NDArray[Any], background: Any) -> Light:
         return Light(name, "ok", "background given", "The background is a layer.")
     offset = float(estimate_offset(sample))
     level = float(np.mean(sample, dtype=np.float64))
-    given = offset if background == "auto" else float(background)
+    if "auto" in (subtracted, background):
+        return Light(name, "ok", "offset", "It is found from the image and subtracted.")
+    given = float(subtracted) + float(background)
     left = offset - given
     size = max(abs(float(np.quantile(sample[::4] if len(sample) > 8 else sample, 0.999))), 1e-30)
     if left > 0.02 * size:
@@ -222,8 +224,8 @@ def _offset(sample: NDArray[Any], background: Any) -> Light:
             "warn",
             f"offset of {offset:.4g} counts found",
             f"Even the darkest places have {offset:.4g} counts, of {level:.4g} on average. Taken "
-            "for light, they keep the restoration from getting dark and sharp. Give them as the "
-            "background, which then belongs to the model.",
+            "for light, they keep the restoration from getting dark and sharp. Counts that the "
+            "camera gives without light are its offset; what haze adds is background.",
             remedy="offset",
             remedy_label="Subtract",
             value=offset,
@@ -232,8 +234,8 @@ def _offset(sample: NDArray[Any], background: Any) -> Light:
         return Light(
             name,
             "warn",
-            f"background {given:.4g} is above the darkest places ({offset:.4g})",
-            "What lies below the background counts as no light at all. Use the offset that was "
+            f"offset and background ({given:.4g}) are above the darkest places ({offset:.4g})",
+            "What lies below them counts as no light at all. Use the offset that was "
             "found, unless you know better.",
             remedy="offset",
             remedy_label="Use it",

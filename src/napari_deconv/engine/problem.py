@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_deconv.operators.convolution import Borders
 
 # Voxels of the region on which automatic values are found.
-_REPRESENTATIVE = 2_000_000
+REPRESENTATIVE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Problem:
         frame = frames[len(frames) // 2]
         shape = self.source.spatial_shape
         size = list(shape)
-        while int(np.prod(size)) > _REPRESENTATIVE:
+        while int(np.prod(size)) > REPRESENTATIVE:
             axis = int(np.argmax([n if n > 32 else 0 for n in size[-2:]])) + len(size) - 2
             if size[axis] <= 32:
                 axis = 0

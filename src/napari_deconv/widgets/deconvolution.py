@@ -333,7 +333,8 @@ class DeconvolutionWidget(Dock):
             return
         for light in self.lights.lights:
             if light.remedy == remedy == "offset" and light.value is not None:
-                self.background.set_constant(light.value)
+                self.form.set_values({"offset": float(f"{light.value:.4g}")})
+                self.background.set_constant(0.0)
 
     def open_psf_dock(self) -> None:
         """Open the PSF dock, for the image that is chosen here."""
