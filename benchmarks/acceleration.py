@@ -50,7 +50,8 @@ def measure(light: str, shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
         depth=5.0,
         emission_wavelength=0.52,
     )
-    psf = nd.generate_psf(scope, tuple(min(n, m) for n, m in zip(shape, (63, 95, 95))), spacing)
+    psf_shape = tuple(min(n, m) for n, m in zip(shape, (63, 95, 95), strict=True))
+    psf = nd.generate_psf(scope, psf_shape, spacing)
     truth = shells(shape, spacing=spacing, seed=3) + filaments(shape, spacing=spacing, seed=3)
     data = nd.simulate(
         truth, psf, photons=PHOTONS[light], background_photons=1, offset=0, read_noise=0,
@@ -96,13 +97,11 @@ def quiet(data: np.ndarray, psf: np.ndarray, kind: str, iterations: int, tries: 
 
 
 def run(data: np.ndarray, psf: np.ndarray, kind: str, iterations: int) -> Any:
-    """Set up and yield the estimates."""
+    """Set up, and return the estimates to come."""
     blur = Convolution(psf, data.shape, "circular")
-    steps = richardson_lucy(
+    return richardson_lucy(
         torch.from_numpy(data), blur, iterations=iterations, acceleration=kind, background=1.0
     )
-    for estimate in steps:
-        yield estimate
 
 
 def deviances(data: np.ndarray, psf: np.ndarray, kind: str, iterations: int) -> list[float]:

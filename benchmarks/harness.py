@@ -140,8 +140,8 @@ class Worker:
     ) -> None:
         self.name = name
         threads = str(os.cpu_count())
-        variables = {n: threads for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        self._errors = tempfile.TemporaryFile("w+")
+        variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (as long as the process)
         self._process = subprocess.Popen(
             [python, str(HERE / "workers.py"), name.split("/")[0], str(folder)],
             stdin=subprocess.PIPE,

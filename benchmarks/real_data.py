@@ -66,7 +66,9 @@ IMAGES: dict[str, Optics | str] = {
         1.1, 0.52, 1.33, CONFOCAL, spacing=(0.1, 0.102, 0.102)
     ),
 } | {
-    f"levin/im{i}_kernel{k}_blurred.png": f"levin/kernel{k}.png" for i in (1, 2) for k in range(1, 9)
+    f"levin/im{i}_kernel{k}_blurred.png": f"levin/kernel{k}.png"
+    for i in (1, 2)
+    for k in range(1, 9)
 }  # fmt: skip
 # Levin's kernels that are stored as a convolution needs them; the others are turned.
 AS_STORED = ("kernel4", "kernel8")

@@ -150,8 +150,9 @@ def case(
     }
     if verbose:
         print(
-            f"{camera}: {name:10} {sampling} {photons:6g} photons, seed {seed}: oracle {oracle:3d}, "
-            f"automatic {details.iterations:3d}, lost {result['loss']['automatic']:.3f} dB, "
+            f"{camera}: {name:10} {sampling} {photons:6g} photons, seed {seed}: "
+            f"oracle {oracle:3d}, automatic {details.iterations:3d}, "
+            f"lost {result['loss']['automatic']:.3f} dB, "
             f"{result['by iterations']:.3f} by the number; gain {details.gain:.2f}, "
             f"background {details.background:.2f} of {floor:.2f}",
             flush=True,

@@ -22,10 +22,10 @@ import napari_deconv as nd
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, str, bool]] = {
     "2D": ((2048, 2048), (63, 63), (512, 512), 30, "richardson-lucy", True),
     "3D": ((32, 1024, 1024), (31, 31, 31), (32, 512, 512), 15, "richardson-lucy", True),
-    "3D small tiles": ((64, 384, 384), (31, 63, 63), (64, 192, 192), 30, "richardson-lucy", False),
-    "3D split along z": ((128, 256, 256), (31, 63, 63), (64, 128, 128), 15, "richardson-lucy", False),
+    "3D small": ((64, 384, 384), (31, 63, 63), (64, 192, 192), 30, "richardson-lucy", False),
+    "3D split in z": ((128, 256, 256), (31, 63, 63), (64, 128, 128), 15, "richardson-lucy", False),
     "2D wiener": ((2048, 2048), (63, 63), (512, 512), 1, "wiener", False),
-    "small": ((256, 256), (31, 31), (128, 128), 30, "richardson-lucy", False),
+    "tiny": ((256, 256), (31, 31), (128, 128), 30, "richardson-lucy", False),
 }  # fmt: skip
 NEAR = 8
 OVERALL, SEAM, OVERHEAD = 2e-3, 5e-3, 2.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,8 @@ def ours_linear(data: Image, psf: Image) -> Callable[[int], Image]:
     def run(iterations: int) -> Image:
         blur = Convolution(psf / psf.sum(dtype=np.float64), data.shape, "zero")
         blur.sensitivity = torch.tensor(1.0)
-        for estimate in richardson_lucy(torch.from_numpy(data), blur, iterations=iterations):
-            pass
-        return estimate.numpy()
+        steps = richardson_lucy(torch.from_numpy(data), blur, iterations=iterations)
+        return deque(steps, maxlen=1)[0].numpy()
 
     return run
 
