@@ -9,6 +9,7 @@ from napari_deconv.engine import Job, devices
 from napari_deconv.engine import plan as planning
 from napari_deconv.errors import JobError
 from napari_deconv.operators.convolution import Convolution
+from napari_deconv.registry import methods
 from problems import gaussian_psf, photographed, relative_rmse, spots
 
 PSF = gaussian_psf((7, 11, 11), (1.2, 1.6, 1.6))
@@ -187,6 +188,13 @@ def test_progress_is_at_most_twenty_a_second(monkeypatch):
     assert steps[-1].iteration == 300
     assert steps[-1].fraction == 1
     assert [s.iteration for s in steps] == sorted(s.iteration for s in steps)
+
+
+@pytest.mark.parametrize("method", methods())
+def test_every_method_has_a_forecast(method):
+    forecast = Job(STACK, method, PSF).forecast
+    assert forecast.seconds > 0
+    assert forecast.memory_bytes > 4 * STACK.size
 
 
 def test_forecast_counts_blocks_and_iterations():

@@ -92,7 +92,9 @@ class Problem:
         """Return what decides the memory of a block."""
         largest = max(self.kernels, key=lambda k: k.array.size)
         shape, origin = largest.array.shape, largest.origin
-        parameters = self.parameters | {"iterations": self.options.iterations}
+        parameters = dict(self.parameters)
+        if self.method.iterative:
+            parameters["iterations"] = self.options.iterations
         borders = self.options.borders
         return Demand(self.method, parameters, shape, origin, borders, device, self.halo)
 

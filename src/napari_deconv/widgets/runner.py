@@ -9,6 +9,7 @@ while it is updated: so it comes last, see :meth:`Runner._on_update`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -23,18 +24,30 @@ if TYPE_CHECKING:
     from napari_deconv.widgets.tasks import Task, Update
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """The error that ended a task."""
+
+    error: Exception
+
+
 class TaskWorker(GeneratorWorker):  # type: ignore[misc]
-    """A worker that reports every error and closes its generator, both in its own thread."""
+    """A worker that reports every error and closes its generator, both in its own thread.
+
+    It returns errors: what napari itself connects to ``errored`` cannot be called with PySide6.
+    """
 
     def work(self) -> Any:
         """Run the generator to its end, to an error or to where it is told to quit."""
         try:
             result = super().work()
+        except Exception as error:
+            return _Failure(error)
         finally:
             self._gen.close()
         if isinstance(result, RuntimeError) and "deleted" not in str(result):
-            # Returned as a result, it would be taken for a deleted worker and never be reported.
-            raise result
+            # Returned as it is, it would be taken for a deleted worker and never be reported.
+            return _Failure(result)
         return result
 
 
@@ -110,7 +123,6 @@ class Runner(QObject):
         worker.yielded.connect(self._on_update)
         worker.returned.connect(self._on_done)
         worker.aborted.connect(self._on_cancelled)
-        worker.errored.connect(self._on_error)
         worker.warned.connect(self._on_warning)
         worker.finished.connect(self._on_finished)
         self._worker = worker
@@ -147,14 +159,11 @@ class Runner(QObject):
             finally:
                 self._pumping = False
 
-    def _on_done(self, _: Any) -> None:
-        self._outcome = "done"
+    def _on_done(self, result: Any) -> None:
+        self._outcome = result.error if isinstance(result, _Failure) else "done"
 
     def _on_cancelled(self) -> None:
         self._outcome = "cancelled"
-
-    def _on_error(self, error: Exception) -> None:
-        self._outcome = error
 
     def _on_warning(self, shown: tuple[Any, ...]) -> None:
         if str(getattr(shown[1], "__name__", "")) == "UserWarning":
