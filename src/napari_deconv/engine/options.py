@@ -67,7 +67,7 @@ class Options:
     iterations: Annotated[int | Literal["auto"], Range(1, 10000)] = "auto"
     stopping: Annotated[Literal["held-out", "relative-change"], Advanced()] = "held-out"
     tolerance: Annotated[float, Range(1e-8, 0.5, logarithmic=True), Advanced()] = 1e-3
-    max_iterations: Annotated[int, Range(1, 10000), Advanced()] = 300
+    max_iterations: Annotated[int, Range(1, 10000), Advanced()] = 100
     borders: Annotated[Literal["extended", "reflect", "circular", "zero"], Advanced()] = "extended"
     spacing: Annotated[tuple[float, ...] | None, Range(1e-6, 1e6), Unit("um")] = None
     psf_spacing: Annotated[tuple[float, ...] | None, Range(1e-6, 1e6), Unit("um")] = None

@@ -65,10 +65,12 @@ class Trial:
             return
         self.reason = "they predict the held-out photons best"
         self._rule = HeldOut(block.data.size)
-        kept, held_out = split_photons(block.data, noise, options.seed)
+        # What the method takes for zero must not be held against it.
+        data = block.data.clip(min=0) if "background" in problem.method.parameters else block.data
+        kept, held_out = split_photons(data, noise, options.seed)
         self._run = problem.start(
-            # What is below zero there is the noise's, and nothing to tell the user about.
-            replace(block, data=kept.clip(min=min(0.0, float(block.data.min())))),
+            # What splitting puts below zero is nothing to tell the user about.
+            replace(block, data=kept.clip(min=min(0.0, float(data.min())))),
             parameters,
             noise,
             device,
@@ -88,4 +90,4 @@ class Trial:
         else:
             self.iterations = self._rule.best if isinstance(self._rule, HeldOut) else run.iteration
             if self.iterations >= self._most - 1:
-                self.reason = f"more than {self._most} were not allowed"
+                self.reason = f"{self._most} is the most that was allowed"
