@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.operators.back_projector import wiener_butterworth
-from napari_deconv.operators.slabs import slabs, total
+from napari_deconv.operators.slabs import inner, slabs, total
 from napari_deconv.registry import Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
@@ -145,14 +145,13 @@ class _Likelihood:
 
     def measured_ratio(self, point: Tensor) -> tuple[Tensor, float]:
         """Return the ratio and the divergence sum(y log(y/p) - y + p) of the point."""
-        import torch
-
         model = self.blur(point, borrow=True)
         divergence = 0.0
         for y, p, b in slabs(self.data, model, self.floor):
-            light = total(p) + total(b.expand_as(p))
+            divergence += float((p + b).sub_(y).sum())
             self._divide(y, p, b)
-            divergence += light + total(torch.xlogy(y, p) - y)
+            # Where y is zero the logarithm does not count, as long as it is finite.
+            divergence += inner(y, p.clamp(min=1e-30).log_())
         return model, divergence
 
     def _divide(self, y: Tensor, p: Tensor, b: Tensor) -> None:
@@ -174,6 +173,10 @@ class _Likelihood:
             point /= sensitivity
 
 
+# A divergence that is higher by less than this share is not worth to start afresh for.
+_ROUNDING = 1 + 1e-6
+
+
 def _plain(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     while True:
         correction = model.correction(model.ratio(estimate))
@@ -193,7 +196,7 @@ def _nesterov(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     point, best, pace = estimate.clone(), float("inf"), 1.0
     while True:
         ratio, divergence = model.measured_ratio(point)
-        if divergence > best:
+        if divergence > best * _ROUNDING:
             point.copy_(estimate)
             ratio, divergence = model.measured_ratio(point)
             pace = 1.0
@@ -224,7 +227,7 @@ def _biggs_andrews(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     best, steps = float("inf"), 0
     while True:
         ratio, divergence = model.measured_ratio(point)
-        if divergence > best:
+        if divergence > best * _ROUNDING:
             point.copy_(newest)
             ratio, divergence = model.measured_ratio(point)
             steps = 0
@@ -237,8 +240,8 @@ def _biggs_andrews(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
             x.copy_(y)
             model.advance(x, c, s)
             torch.sub(x, y, out=y)
-            product += total(y * g)
-            square += total(g * g)
+            product += inner(y, g)
+            square += inner(g, g)
         # The change stands in ``point`` now; the last one's place becomes the next point.
         point, change = change, point
         steps += 1
