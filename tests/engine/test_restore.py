@@ -217,6 +217,16 @@ def test_negative_values_are_told_and_count_as_zero():
         np.testing.assert_array_equal(result, rl(np.maximum(image, 0)))
 
 
+def test_a_background_below_zero_counts_as_none():
+    image = IMAGE - np.median(IMAGE)
+    background = np.full(image.shape, -3.0, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with_it = rl(image, background=background)
+        without = rl(image, background=np.zeros_like(background))
+    np.testing.assert_array_equal(with_it, without)
+
+
 def test_a_psf_larger_than_the_image_is_told_and_works():
     small = IMAGE[10:18, 10:20]
     with pytest.warns(UserWarning, match="larger than the image"):

@@ -267,8 +267,11 @@ class Problem:
                 "count as zero. If a background was subtracted, restore the image with it and "
                 "give it as the background."
             )
-        if "background" in self.method.parameters and not self.options.read_noise:
-            data = np.maximum(data, 0)
+        if "background" in self.method.parameters:
+            # Less than no light cannot be there: a model below zero has no likelihood.
+            floor = np.maximum(floor, np.float32(0)) if np.ndim(floor) else max(floor, 0.0)
+            if not self.options.read_noise:
+                data = np.maximum(data, 0)
         return np.ascontiguousarray(data), floor, float(np.mean(gone))
 
     def _offset(self, noise: Noise) -> Any:
