@@ -23,6 +23,7 @@ from napari_deconv.widgets.lights import Lights
 from napari_deconv.widgets.recipe import Recipe, as_command, as_python
 from napari_deconv.widgets.strip import Strip, duration
 from napari_deconv.widgets.tasks import Picture, Restoration
+from napari_deconv.widgets.torch_thread import import_torch
 
 if TYPE_CHECKING:
     import napari
@@ -422,6 +423,7 @@ def look(
     """Look at the layers; runs in a thread."""
     from napari_deconv.engine.preflight import preflight
 
+    import_torch()
     rest = {k: v for k, v in options.items() if k not in ("spacing", "psf_spacing")}
     arrays = psf if not isinstance(psf, list) else np.stack([np.asarray(each) for each in psf])
     return preflight(

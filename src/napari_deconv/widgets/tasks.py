@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_deconv.widgets.layers import Snapshot, contrast
+from napari_deconv.widgets.torch_thread import import_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -131,6 +132,7 @@ class Restoration:
 
         if self.job is None:
             yield Update("Preparing", open_ended=True)
+            import_torch()
             self.job = Job(
                 self.source.data, self.method, psf=self._psf, region=self.region, **self.options
             )
