@@ -36,6 +36,14 @@ def viewer(make_napari_viewer, qtbot):
 
 
 @pytest.fixture
+def often_drawn(monkeypatch):
+    """The running estimate is drawn ten times a second."""
+    from napari_deconv.widgets.preferences import Preferences
+
+    monkeypatch.setattr(Preferences, "read", lambda: Preferences(preview_seconds=0.1))
+
+
+@pytest.fixture
 def stack():
     """A small stack of a few points, blurred: image (uint16), PSF, both as arrays."""
     from napari_deconv.simulation import simulate

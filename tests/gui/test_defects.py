@@ -185,10 +185,7 @@ def test_the_bar_in_the_activity_dock_cancels(dock, until, settle):
     assert not progress._all_instances
 
 
-def test_the_running_estimate_leaves_nothing_behind(dock, filled, until, settle):
-    from napari.settings import get_plugin_settings
-
-    get_plugin_settings("napari-deconv").jobs.preview_seconds = 0.1
+def test_the_running_estimate_leaves_nothing_behind(dock, filled, until, settle, often_drawn):
     before = [layer.name for layer in filled.layers]
     filled.layers.selection = {filled.layers["beads"]}
     dock.strip.run.click()
@@ -205,10 +202,7 @@ def test_the_running_estimate_leaves_nothing_behind(dock, filled, until, settle)
     assert filled.layers.selection == {filled.layers["beads"]}
 
 
-def test_the_running_estimate_may_be_removed(dock, filled, until, settle):
-    from napari.settings import get_plugin_settings
-
-    get_plugin_settings("napari-deconv").jobs.preview_seconds = 0.1
+def test_the_running_estimate_may_be_removed(dock, filled, until, settle, often_drawn):
     dock.strip.run.click()
     until(lambda: "beads, running" in filled.layers)
     filled.layers.remove("beads, running")

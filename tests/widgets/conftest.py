@@ -14,7 +14,7 @@ def settings_of_their_own(tmp_path, monkeypatch):
     from qtpy.QtCore import QSettings
 
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path))
-    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"), raising=False)
     clear = getattr(settings, "_clear_plugin_settings_cache", lambda: None)
     clear()
     yield
