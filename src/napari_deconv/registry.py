@@ -60,6 +60,22 @@ class Auto:
     needs_data: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Marks a strength whose ``"auto"`` the engine finds by trying values between two bounds.
+
+    Each is tried on a region of the image without a tenth of its photons, and the one whose
+    result predicts those best is taken.
+    """
+
+    lower: float
+    upper: float
+
+
+# How a dock presents the methods, in this order.
+Group = Literal["fast", "linear", "statistical", "sparse", "learned"]
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter: what may be put in, in which unit, and what it means.
@@ -81,6 +97,7 @@ class Parameter:
     length: int | None = None
     advanced: bool = False
     auto: Auto | None = None
+    search: Search | None = None
 
     @property
     def required(self) -> bool:
@@ -239,8 +256,16 @@ class Method(Entry):
     arrays
         Float32 arrays it holds beyond its data and the operator's own, as a function of its
         parameters: (on the estimate's grid, on the data's grid). For the memory forecast.
+    group
+        Where a dock presents it: fast previews, linear filters and iterations, statistical ones
+        for photons, sparse ones with a prior, learned ones.
+    converges
+        Whether more steps only bring it closer to one result, so that it may run until nothing
+        changes; the others bring detail and then noise, and have to be stopped in time.
     """
 
+    group: Group = "linear"
+    converges: bool = False
     needs_psf: bool = True
     ndim: tuple[int, ...] = (2, 3)
     halo: float = 1.0
@@ -272,6 +297,8 @@ def method(
     *,
     title: str,
     cites: tuple[str, ...] | list[str] = (),
+    group: Group,
+    converges: bool = False,
     needs_psf: bool = True,
     ndim: tuple[int, ...] = (2, 3),
     halo: float = 1.0,
@@ -280,7 +307,9 @@ def method(
     """Register a generator of estimates, or a function that returns one, as a method."""
 
     def register(function: F) -> F:
-        entry = Method(id, title, tuple(cites), function, needs_psf, ndim, halo, arrays)
+        entry = Method(
+            id, title, tuple(cites), function, group, converges, needs_psf, ndim, halo, arrays
+        )
         return _add(_methods, entry, function)
 
     return register
@@ -430,6 +459,7 @@ def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
         length=length,
         advanced=extra(Advanced) is not None,
         auto=extra(Auto),
+        search=extra(Search),
     )
 
 

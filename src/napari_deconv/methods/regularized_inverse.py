@@ -27,6 +27,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
 @method(
     "regularized-inverse",
     title="Regularised inverse filter (RIF)",
+    group="fast",
     cites=["Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015"],
     halo=1.5,
     arrays=lambda _: (1.6, 0.0),

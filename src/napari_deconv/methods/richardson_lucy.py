@@ -33,6 +33,7 @@ def _accelerate(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
 @method(
     "richardson-lucy",
     title="Richardson-Lucy",
+    group="statistical",
     cites=[
         "Richardson 1972, doi:10.1364/JOSA.62.000055",
         "Lucy 1974, doi:10.1086/111605",

@@ -25,6 +25,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
 @method(
     "wiener",
     title="Wiener filter",
+    group="fast",
     cites=["Wiener 1949", "Golub et al. 1979, doi:10.1080/00401706.1979.10489751"],
     halo=1.5,
     arrays=lambda _: (1.0, 0.0),

@@ -62,6 +62,8 @@ class Convolution:
         Shape of the Fourier transforms.
     sensitivity
         ``H^T 1``; a single number where it is the same everywhere.
+    norm_squared
+        Upper bound of ``|H|^2``: iterations with steps below ``2 / norm_squared`` converge.
     otf
         Half spectrum of the PSF on ``grid``.
     observer
@@ -104,6 +106,7 @@ class Convolution:
         }
         self.otf = self._spectrum_of(psf, origin)
         self.sensitivity = self._sensitivity(float(psf.sum()))
+        self.norm_squared = self._norm_squared(float(np.abs(psf).sum()), float(psf.sum()))
 
     def __call__(self, estimate: Tensor, *, borrow: bool = False) -> Tensor:
         """Project: ``H x``.
@@ -228,6 +231,13 @@ class Convolution:
             return torch.tensor(total, dtype=self.dtype, device=self.device)
         ones = torch.ones((), dtype=self.dtype, device=self.device).expand(self.data_shape)
         return self.adjoint(ones).clamp_(min=_LEAST_SENSITIVITY * total)
+
+    def _norm_squared(self, absolute: float, total: float) -> float:
+        if "reflect" not in self.borders:
+            # What is cut away or padded with zeros shortens vectors at most.
+            return float(self.otf.abs().max()) ** 2
+        # Schur's test: the largest row sum times the largest column sum.
+        return absolute**2 * max(1.0, float(self.sensitivity.max()) / total)
 
 
 # Elements of a spectrum that are conjugated at a time (2 MiB of complex64).
