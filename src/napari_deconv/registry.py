@@ -72,6 +72,35 @@ class Search:
     upper: float
 
 
+class Chosen(float):
+    """A number that was chosen among others, which it remembers.
+
+    Attributes
+    ----------
+    values, scores
+        What was tried, in rising order, and how good each was: the higher the better.
+    score
+        What the scores are, as it stands at the axis of a curve.
+    """
+
+    values: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+    score: str = ""
+
+    @classmethod
+    def among(
+        cls,
+        number: float,
+        values: typing.Iterable[float],
+        scores: typing.Iterable[float],
+        score: str,
+    ) -> Chosen:
+        """Return ``number`` with what it was chosen among."""
+        made = cls(number)
+        made.values, made.scores, made.score = tuple(values), tuple(scores), score
+        return made
+
+
 # How a dock presents the methods, in this order.
 Group = Literal["fast", "linear", "statistical", "sparse", "learned"]
 
