@@ -138,4 +138,4 @@ def test_unknown_entries():
 
 def test_one_id_one_method():
     with pytest.raises(ValueError, match="registered twice"):
-        registry.method("wiener", title="another")(sample)
+        registry.method("wiener", title="another", group="linear")(sample)

@@ -71,6 +71,11 @@ class Search:
     lower: float
     upper: float
 
+    @property
+    def middle(self) -> float:
+        """The value between the bounds, by decades."""
+        return math.sqrt(self.lower * self.upper)
+
 
 class Chosen(float):
     """A number that was chosen among others, which it remembers.
@@ -302,7 +307,10 @@ class Method(Entry):
 
     @property
     def iterative(self) -> bool:
-        """Whether the method yields estimate after estimate."""
+        """Whether the method yields estimate after estimate.
+
+        Beside an estimate it may yield how far it still is from its result, in a tuple.
+        """
         return inspect.isgeneratorfunction(self.function)
 
 

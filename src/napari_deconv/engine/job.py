@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.engine import devices
+from napari_deconv.engine.options import stopping_rule
 from napari_deconv.engine.plan import Forecast, cores, seconds_per_iteration
 from napari_deconv.engine.problem import REPRESENTATIVE, Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
 from napari_deconv.engine.stopping import RelativeChange
+from napari_deconv.engine.strength import StrengthSearch
 from napari_deconv.engine.trial import Trial, resolve_parameters
 from napari_deconv.errors import JobError
-from napari_deconv.registry import find, methods
+from napari_deconv.registry import Chosen, find, methods
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_deconv.assessment.noise import Noise
     from napari_deconv.engine.run import Run
     from napari_deconv.engine.statistics import Statistics
 
@@ -70,6 +73,8 @@ class Details:
         Figures of the steps (of the last block, where there are several).
     trial
         Figures of the steps on which the number of iterations was found.
+    choices
+        Numbers that were automatic, by parameter, with all that were tried and how good they were.
     psf, psf_origin
         The kernel as it was used (sum 1), and the index of its origin.
     gain, offset, read_noise
@@ -90,6 +95,7 @@ class Details:
     stopped_because: str = ""
     statistics: list[Statistics] = field(default_factory=list)
     trial: list[Statistics] = field(default_factory=list)
+    choices: dict[str, Chosen] = field(default_factory=dict)
     psf: NDArray[np.float64] | None = None
     psf_origin: tuple[int, ...] | None = None
     gain: float = 1.0
@@ -275,12 +281,14 @@ class Job:
         pieces = list(cores(problem.source.spatial_shape, tile))
         blocks = [(frame, core) for frame in problem.source.frames for core in pieces]
         parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
+        parameters = yield from self._find_strengths(parameters, noise)
+        details.choices = {n: v for n, v in parameters.items() if isinstance(v, Chosen)}
         rule = None
         goal = 1
         if problem.method.iterative:
             if options.iterations != "auto":
                 goal, details.stopped_because = int(options.iterations), "that many were asked for"
-            elif options.stopping == "relative-change" and len(blocks) == 1:
+            elif stopping_rule(problem.method, options) == "relative-change" and len(blocks) == 1:
                 goal, rule = options.max_iterations, RelativeChange(options.tolerance)
             else:
                 trial = Trial(problem, parameters, noise, self._device)
@@ -309,6 +317,23 @@ class Job:
             if len(blocks) > 1 or not self._keep:
                 run.close()
                 self._run = None
+
+    def _find_strengths(
+        self, parameters: dict[str, Any], noise: Noise
+    ) -> Generator[Step, None, dict[str, Any]]:
+        """Find the strengths that are automatic, one after the other."""
+        for name, value in parameters.items():
+            if value != "auto":
+                continue
+            search = StrengthSearch(self._problem, parameters, name, noise, self._device)
+            label = self._problem.method.parameters[name].label
+            for number, run in search.steps():
+                # How many tries it takes shows only at the end: the bar draws near to it.
+                done = 1 - 0.8**number
+                last = run.statistics[-1] if run.statistics else None
+                yield Step(f"Finding the {label}: try {number}", run.iteration, None, done, last)
+            parameters = parameters | {name: search.chosen}
+        return parameters
 
     def _count(self, trial: Trial) -> Iterator[Step]:
         """Show the steps of a trial, and keep what it found."""
@@ -372,7 +397,7 @@ class Job:
             psf_sha256=digest(psf),
         )
 
-    def _parameters(self, own: dict[str, Any], noise: Any, goal: int) -> dict[str, Any]:
+    def _parameters(self, own: dict[str, Any], noise: Noise, goal: int) -> dict[str, Any]:
         """Return every parameter as it was used."""
         options = self._problem.options
         values = vars(options) | own | {"gain": noise.gain}

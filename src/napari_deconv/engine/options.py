@@ -22,9 +22,11 @@ class Options:
     stopping
         The rule behind automatic iterations. Held-out: a tenth of the photons is set aside, and
         the steps that predict it best are counted. Relative change: until a step changes the
-        estimate by less than the tolerance.
+        estimate by less than the tolerance. Automatic takes relative change for a method that
+        approaches one result and held-out photons for the others, which go on into the noise.
     tolerance
-        Relative change of the estimate at which that rule stops.
+        Relative change of the estimate at which that rule stops; a method that measures how far
+        it is from its result has to come as close as that, too.
     max_iterations
         Most steps that automatic iterations may take.
     borders
@@ -65,7 +67,7 @@ class Options:
     """
 
     iterations: Annotated[int | Literal["auto"], Range(1, 10000)] = "auto"
-    stopping: Annotated[Literal["held-out", "relative-change"], Advanced()] = "held-out"
+    stopping: Annotated[Literal["auto", "held-out", "relative-change"], Advanced()] = "auto"
     tolerance: Annotated[float, Range(1e-8, 0.5, logarithmic=True), Advanced()] = 1e-3
     max_iterations: Annotated[int, Range(1, 10000), Advanced()] = 100
     borders: Annotated[Literal["extended", "reflect", "circular", "zero"], Advanced()] = "extended"
@@ -87,6 +89,13 @@ class Options:
     device: Annotated[str, Advanced()] = "auto"
     threads: Annotated[int | None, Range(1, 1024), Advanced()] = None
     seed: Annotated[int, Range(0, 2**32 - 1), Advanced()] = 0
+
+
+def stopping_rule(method: Method, options: Options) -> str:
+    """Return the rule behind automatic iterations: "held-out" or "relative-change"."""
+    if options.stopping != "auto":
+        return options.stopping
+    return "relative-change" if method.converges else "held-out"
 
 
 # Only a method that takes steps can be told how many.

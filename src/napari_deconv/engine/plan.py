@@ -188,6 +188,8 @@ def _measured(
     for name, parameter in method.parameters.items():
         if parameters[name] == "auto" and parameter.auto is not None:
             parameters[name] = parameter.auto.resolve(data, blur, parameters)
+        elif parameters[name] == "auto" and parameter.search is not None:
+            parameters[name] = parameter.search.middle
     if method.iterative:
         parameters["iterations"] = _STEPS
 

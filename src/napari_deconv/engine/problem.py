@@ -227,11 +227,15 @@ class Problem:
     @property
     def representative(self) -> tuple[tuple[int, ...], tuple[slice, ...]]:
         """A frame, and in it a region of bounded size in which there is much to see."""
+        return self.lively_region(REPRESENTATIVE)
+
+    def lively_region(self, voxels: int) -> tuple[tuple[int, ...], tuple[slice, ...]]:
+        """Return a frame, and in it the region of so many voxels in which there is most to see."""
         frames = list(self.source.frames)
         frame = frames[len(frames) // 2]
         shape = self.source.spatial_shape
         size = list(shape)
-        while int(np.prod(size)) > REPRESENTATIVE:
+        while int(np.prod(size)) > voxels:
             axis = int(np.argmax([n if n > 32 else 0 for n in size[-2:]])) + len(size) - 2
             if size[axis] <= 32:
                 axis = 0

@@ -11,6 +11,8 @@ from napari_deconv.operators.slabs import total
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
@@ -59,16 +61,18 @@ class Run:
         self.data, self.blur = data, blur
         self.statistics: list[Statistics] = []
         self.estimate: Tensor | None = None
+        self.residual: float | None = None
         self.iteration = 0
         self.enough: int | None = None
-        self._floor, self._noise, self.rule, self._held_out = floor, noise, rule, held_out
+        self.floor, self.noise, self.rule, self._held_out = floor, noise, rule, held_out
         self._before: Tensor | None = None
         self._started = time.perf_counter()
         self._spent = 0.0
         self._watched: Statistics | None = None
         blur.observer = self._observe
         result = method.function(data, blur, **parameters)
-        self._steps: Iterator[Tensor] = result if method.iterative else iter([result])
+        self._steps: Iterator[Tensor | tuple[Tensor, float]]
+        self._steps = result if method.iterative else iter([result])
 
     def advance(self) -> bool:
         """Take one step; False when the method has come to its own end."""
@@ -76,10 +80,10 @@ class Run:
         last = self.statistics[-1] if self.statistics else None
         current = last is not None and last.iteration == self.iteration
         self._watched = last if current and self._held_out is None else None
-        estimate = next(self._steps, None)
-        if estimate is None:
+        result = next(self._steps, None)
+        if result is None:
             return False
-        self.estimate = estimate
+        self.estimate, self.residual = result if isinstance(result, tuple) else (result, None)
         self.iteration += 1
         if self.rule is not None or self._due():
             self._measure()
@@ -99,6 +103,12 @@ class Run:
         self._steps = iter(())
         self.blur.observer = None
 
+    def on_device(self, array: NDArray[np.float32]) -> Tensor:
+        """Return an array where the run computes."""
+        import torch
+
+        return torch.from_numpy(array).to(self.data.device)
+
     def _due(self) -> bool:
         """Whether figures are affordable now."""
         elapsed = time.perf_counter() - self._started
@@ -114,11 +124,11 @@ class Run:
         if self._held_out is not None:
             photons, share = self._held_out
             figures.held_out = held_out_likelihood(
-                photons, prediction, self._floor, self._noise, share
+                photons, prediction, self.floor, self.noise, share
             )
         else:
             figures.deviance, figures.chi_squared = misfit(
-                self.data, prediction, self._floor, self._noise
+                self.data, prediction, self.floor, self.noise
             )
         self._spent += time.perf_counter() - started
 
@@ -140,6 +150,7 @@ class Run:
                 seconds=started - self._started,
                 total_intensity=total(inside),
                 relative_change=change,
+                residual=self.residual,
             )
         )
         if self._held_out is not None:

@@ -37,6 +37,8 @@ class Statistics:
         ``mean((y - p)^2 / variance)``: about 1 when the residual is noise and nothing else.
     held_out
         Log-likelihood of the held-out photons, per voxel.
+    residual
+        How far the method says it is from its result: 0 there, about 1 at the start.
     """
 
     iteration: int
@@ -46,6 +48,7 @@ class Statistics:
     deviance: float | None = None
     chi_squared: float | None = None
     held_out: float | None = None
+    residual: float | None = None
 
 
 def effective_offset(noise: Noise) -> float:

@@ -63,7 +63,10 @@ class HeldOut:
 
 
 class RelativeChange:
-    """Stops when a step changes the estimate by less than a tolerance."""
+    """Stops when a step changes the estimate by less than a tolerance.
+
+    Where the method tells its residual, that has to be as small, too.
+    """
 
     def __init__(self, tolerance: float) -> None:
         self._tolerance = tolerance
@@ -72,6 +75,7 @@ class RelativeChange:
         """Return this step's number when it changed little."""
         change = statistics.relative_change
         small = change is not None and change < self._tolerance
+        small &= statistics.residual is None or statistics.residual < self._tolerance
         return statistics.iteration if small else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_deconv.engine.options import stopping_rule
 from napari_deconv.engine.stopping import (
     HELD_OUT_SHARE,
     HeldOut,
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
 def resolve_parameters(
     problem: Problem, parameters: dict[str, Any], noise: Noise, device: device
 ) -> dict[str, Any]:
-    """Return the method's parameters with a number in place of every ``"auto"``."""
+    """Return the method's parameters with a number in place of every ``"auto"``.
+
+    Only those remain that are found by trying (:class:`~napari_deconv.registry.Search`).
+    """
     entries = problem.method.parameters
-    automatic = {n: entries[n].auto for n, v in parameters.items() if v == "auto"}
+    automatic = [entries[name] for name, value in parameters.items() if value == "auto"]
+    automatic = [entry for entry in automatic if entry.search is None]
     resolved = dict(parameters)
     asked = {"iterations": problem.options.iterations}
     data = blur = None
-    if any(auto is None or auto.needs_data for auto in automatic.values()):
+    if any(entry.auto is None or entry.auto.needs_data for entry in automatic):
         data, blur, context = problem.representative_parts(noise, device)
         asked = context | asked
-    for name, auto in automatic.items():
-        assert auto is not None, f"{name} of {problem.method.id} cannot be automatic"
-        resolved[name] = auto.resolve(data, blur, resolved | asked)
+    for entry in automatic:
+        assert entry.auto is not None, f"{entry.name} of {problem.method.id} cannot be automatic"
+        resolved[entry.name] = entry.auto.resolve(data, blur, resolved | asked)
     return resolved
 
 
@@ -58,7 +63,7 @@ class Trial:
         self.iterations, self._most = 1, options.max_iterations
         block = problem.block(*problem.representative)
         self._rule: HeldOut | RelativeChange
-        if options.stopping == "relative-change":
+        if stopping_rule(problem.method, options) == "relative-change":
             self.reason = "then a step changes the estimate by less than the tolerance"
             self._rule = RelativeChange(options.tolerance)
             self._run = problem.start(block, parameters, noise, device, rule=self._rule)

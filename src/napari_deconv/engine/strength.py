@@ -1,0 +1,150 @@
+"""Choose a method's strength: the one whose result predicts photons that it has not seen best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_deconv.engine.options import stopping_rule
+from napari_deconv.engine.statistics import held_out_likelihood
+from napari_deconv.engine.stopping import HELD_OUT_SHARE, HeldOut, RelativeChange, split_photons
+from napari_deconv.registry import Chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import torch
+
+    from napari_deconv.assessment.noise import Noise
+    from napari_deconv.engine.problem import Problem
+    from napari_deconv.engine.run import Run
+
+# Voxels of the region on which strengths are tried.
+REGION = 100_000
+# Decades between the values that are tried.
+_STRIDE = 0.5
+# Relative change at which a try has come close enough to its result, if the job's own is finer.
+_CLOSE = 2e-3
+
+
+class StrengthSearch:
+    """Tries strengths on a lively region without a tenth of its photons.
+
+    It climbs from the middle of the bounds, half a decade at a time, until the likelihood of the
+    photons set aside falls on both sides, and takes the top of the parabola through the best
+    three.
+
+    Parameters
+    ----------
+    problem, noise, device
+        What is to be restored, its camera, and where.
+    parameters
+        The method's parameters, of which ``name`` is searched; others that are still "auto" are
+        taken at the middle of their bounds.
+    name
+        The strength that is to be found.
+
+    Attributes
+    ----------
+    chosen
+        The value found with all that were tried, once :meth:`steps` has come to its end.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        parameters: Mapping[str, Any],
+        name: str,
+        noise: Noise,
+        device: torch.device,
+    ) -> None:
+        entries = problem.method.parameters
+        self._problem, self._name, self._noise, self._device = problem, name, noise, device
+        self._parameters = dict(parameters)
+        for key, value in parameters.items():
+            search = entries[key].search
+            if value == "auto" and search is not None:
+                self._parameters[key] = search.middle
+        self._search = entries[name].search
+        block = problem.block(*problem.lively_region(REGION))
+        data = block.data.clip(min=0) if "background" in entries else block.data
+        kept, self._held_out = split_photons(data, noise, problem.options.seed)
+        self._block = replace(block, data=kept.clip(min=min(0.0, float(data.min()))))
+        self._scores: dict[float, float] = {}
+        self.chosen = Chosen(0.0)
+
+    def steps(self) -> Iterator[tuple[int, Run]]:
+        """Yield the number of the try, and its run, after each of its steps."""
+        assert self._search is not None
+        low, high = math.log10(self._search.lower), math.log10(self._search.upper)
+        place = (low + high) / 2
+        yield from self._try(place)
+        while True:
+            for side in (-_STRIDE, _STRIDE):
+                beside = min(max(place + side, low), high)
+                if beside not in self._scores:
+                    yield from self._try(beside)
+            best = max(self._scores, key=lambda key: self._scores[key])
+            if best == place:
+                break
+            place = best
+        values = sorted(self._scores)
+        scores = [self._scores[value] for value in values]
+        self.chosen = Chosen.among(
+            10 ** _top(values, scores),
+            [10**value for value in values],
+            scores,
+            "log-likelihood of held-out photons, per voxel",
+        )
+
+    def _try(self, place: float) -> Iterator[tuple[int, Run]]:
+        """Restore with one strength, and score it."""
+        problem, options = self._problem, self._problem.options
+        parameters = self._parameters | {self._name: 10**place}
+        held_out = (self._held_out, HELD_OUT_SHARE)
+        asked = options.iterations
+        steps = options.max_iterations if asked == "auto" else int(asked)
+        watched = asked == "auto" and stopping_rule(problem.method, options) == "held-out"
+        rule: HeldOut | RelativeChange | None = None
+        if watched:
+            rule = HeldOut(self._block.data.size)
+        elif asked == "auto":
+            rule = RelativeChange(max(options.tolerance, _CLOSE))
+        run = problem.start(
+            self._block,
+            parameters,
+            self._noise,
+            self._device,
+            rule=rule,
+            held_out=held_out if watched else None,
+        )
+        number = len(self._scores) + 1
+        while run.enough is None and run.iteration < steps and run.advance():
+            yield number, run
+        run.finish()
+        if watched:
+            scores = [s.held_out for s in run.statistics if s.held_out is not None]
+            self._scores[place] = max(scores)
+        else:
+            assert run.estimate is not None
+            self._scores[place] = held_out_likelihood(
+                run.on_device(self._held_out),
+                run.blur(run.estimate, borrow=True),
+                run.floor,
+                run.noise,
+                HELD_OUT_SHARE,
+            )
+        run.close()
+
+
+def _top(places: list[float], scores: list[float]) -> float:
+    """Return the top of the parabola through the best place and its neighbours."""
+    best = scores.index(max(scores))
+    if not 0 < best < len(places) - 1:
+        return places[best]
+    (a, b, c), (x, y, z) = places[best - 1 : best + 2], scores[best - 1 : best + 2]
+    left, right = (b - a) * (y - z), (b - c) * (y - x)
+    if left == right:
+        return b
+    return b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right)
