@@ -1,0 +1,110 @@
+"""Slopes and curvatures: adjoints, spectra, norms and what they are zero for."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_deconv.operators import gradients
+from napari_deconv.operators.convolution import Convolution
+from napari_deconv.operators.gradients import (
+    gradient,
+    gradient_adjoint,
+    gradient_norm_squared,
+    gradient_symbol,
+    hessian,
+    hessian_adjoint,
+    hessian_norm_squared,
+    hessian_symbol,
+    pairs,
+    weights,
+    wraps,
+)
+
+KINDS = {
+    "gradient": (gradient, gradient_adjoint, gradient_norm_squared, gradient_symbol),
+    "hessian": (hessian, hessian_adjoint, hessian_norm_squared, hessian_symbol),
+}
+
+
+@st.composite
+def fields(draw):
+    ndim = draw(st.sampled_from([1, 2, 3]))
+    shape = draw(st.tuples(*[st.integers(1, 7)] * ndim))
+    scale = draw(st.tuples(*[st.floats(0.1, 1)] * ndim))
+    periodic = draw(st.tuples(*[st.booleans()] * ndim))
+    return shape, scale, periodic, draw(st.integers(0, 2**31))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=150, deadline=None)
+@given(field=fields())
+def test_adjoint_and_norm(name, field):
+    shape, scale, periodic, seed = field
+    forward, adjoint, norm_squared, _ = KINDS[name]
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.standard_normal(shape))
+    image = forward(x, scale, periodic)
+    g = torch.from_numpy(rng.standard_normal(image.shape))
+    left, right = float((image * g).sum()), float((x * adjoint(g, scale, periodic)).sum())
+    assert left == pytest.approx(right, rel=1e-12, abs=1e-11)
+    assert float(image.square().sum()) <= norm_squared(scale) * float(x.square().sum()) + 1e-12
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("shape", [(8, 7), (6, 5, 9), (1, 6, 8)])
+def test_the_spectrum_is_the_periodic_operator_s(name, shape):
+    forward, adjoint, _, symbol = KINDS[name]
+    scale = (0.3, 1.0, 0.8)[-len(shape) :]
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
+    expected = adjoint(forward(x, scale, True), scale, True)
+    spectrum = torch.fft.rfftn(x) * symbol(shape, scale, "cpu", x.dtype)
+    assert torch.allclose(torch.fft.irfftn(spectrum, s=shape), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("periodic", [False, True, (True, False, True)])
+def test_slabs_and_rows_make_no_difference(name, periodic, monkeypatch):
+    forward, adjoint, *_ = KINDS[name]
+    scale = (0.3, 1.0, 0.8)
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((9, 4, 5)))
+    whole = forward(x, scale, periodic)
+    back = adjoint(whole, scale, periodic)
+    monkeypatch.setattr(gradients, "_SLAB", 2 * 20)
+    assert torch.equal(forward(x, scale, periodic), whole)
+    assert torch.allclose(adjoint(whole, scale, periodic), back, atol=1e-14)
+    found = torch.zeros_like(x)
+    for rows in ((0, 4), (4, 5), (5, 9)):
+        part = forward(x, scale, periodic, rows=rows)
+        assert torch.equal(part, whole[:, slice(*rows)])
+        adjoint(part, scale, periodic, rows=rows, into=found)
+    assert torch.allclose(found, back, atol=1e-14)
+    with pytest.raises(ValueError, match="whole shape"):
+        adjoint(part, scale, periodic, rows=rows)
+
+
+def test_known_derivatives():
+    """Of x = 3 z^2 + 5 z y, voxel by voxel away from the ends."""
+    z, y = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")
+    x = 3 * z**2 + 5 * z * y
+    steps = gradient(x, (1.0, 0.5))
+    assert torch.equal(steps[0, :-1], (3 * (2 * z + 1) + 5 * y)[:-1])
+    assert torch.equal(steps[1, :, :-1], 0.5 * (5 * z)[:, :-1])
+    assert not steps[0, -1].any()
+    assert not steps[1, :, -1].any()
+    bends = hessian(x, (1.0, 0.5))
+    assert pairs(2) == ((0, 0), (0, 1), (1, 1))
+    assert torch.equal(bends[0, 1:-1], torch.full((4, 7), 6.0))
+    assert torch.allclose(bends[1, :-1, :-1], torch.tensor(math.sqrt(2) * 2.5))
+    assert not bends[2].any()
+    # The ends say nothing: a plane has no curvature anywhere.
+    assert not hessian(2 * z - 3 * y + 1, (1.0, 0.5)).any()
+
+
+def test_weights_and_borders():
+    assert weights((0.2, 0.1, 0.1)) == (0.5, 1.0, 1.0)
+    blur = Convolution(np.ones((3, 3, 3)), (4, 5, 6), ["extended", "reflect", "circular"])
+    assert wraps(blur) == (True, False, True)
