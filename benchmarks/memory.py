@@ -49,10 +49,11 @@ SMALL = (16, 128, 128), (7, 15, 15)
 
 # Run in the fresh process: what is imported anyway, then the job, then the highest resident size.
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 folder, name, iterations, job = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 sys.path.insert(0, folder)
+import workers
 answer = {}
 if name.startswith("ours"):
     import torch, scipy.fft, scipy.ndimage, napari_deconv as nd
@@ -63,16 +64,12 @@ if name.startswith("ours"):
     fft.backend(); methods(); torch.fft.rfftn(torch.ones((8, 8, 8)))
     (torch.ones(1 << 16) * 2).sum()
 else:
-    import workers
-    np.ones(2)
     if name in ("scikit-image",): import skimage.restoration
     if name == "RedLionfish": import RedLionfishDeconv
     if name == "diplib": import diplib
     if name == "sdeconv":
         workers.sdeconv(np.ones((8, 8, 8), np.float32), np.ones((4, 4, 4), np.float32))(1)
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-answer["before"] = peak()
+answer["before"] = workers.peak()
 if iterations:
     data, psf = np.load(job["data"]), np.load(job["psf"])
     if name == "ours":
@@ -89,7 +86,7 @@ if iterations:
         answer["image"] = data.nbytes
     else:
         workers.IMPLEMENTATIONS[name](data, psf)(iterations)
-answer["after"] = peak()
+answer["after"] = workers.peak()
 print(json.dumps(answer, default=float))
 """
 
