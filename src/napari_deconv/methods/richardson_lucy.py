@@ -100,8 +100,8 @@ def richardson_lucy(
     if variance:
         data = (data + variance).clamp_(min=0)
     floor = torch.as_tensor(background, dtype=data.dtype, device=data.device) + variance
-    model = _Likelihood(data, blur, floor)
-    estimate = _start(data, blur, floor, start)
+    model = Likelihood(data, blur, floor)
+    estimate = first_estimate(data, blur, floor, start)
     if projector == "wiener-butterworth":
         steps = _unmatched(model, estimate)
     elif acceleration == "nesterov":
@@ -113,7 +113,7 @@ def richardson_lucy(
     yield from islice(steps, iterations)
 
 
-def _start(data: Tensor, blur: Convolution, floor: Tensor, start: str) -> Tensor:
+def first_estimate(data: Tensor, blur: Convolution, floor: Tensor, start: str) -> Tensor:
     """Return the first estimate; no voxel begins at zero, since nothing would ever lift it."""
     import torch
 
@@ -126,7 +126,7 @@ def _start(data: Tensor, blur: Convolution, floor: Tensor, start: str) -> Tensor
     return torch.full(blur.object_shape, level, dtype=data.dtype, device=data.device)
 
 
-class _Likelihood:
+class Likelihood:
     """The Poisson likelihood of the data: what a step multiplies with, and how good a point is."""
 
     def __init__(self, data: Tensor, blur: Convolution, floor: Tensor) -> None:
@@ -178,7 +178,7 @@ class _Likelihood:
 _ROUNDING = 1 + 1e-6
 
 
-def _plain(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
+def _plain(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     while True:
         correction = model.correction(model.ratio(estimate))
         for x, c, s in slabs(estimate, correction, model.blur.sensitivity):
@@ -186,7 +186,7 @@ def _plain(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
         yield estimate
 
 
-def _nesterov(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
+def _nesterov(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     """Momentum after Nesterov 1983, with O'Donoghue and Candes' restart on the function value.
 
     A step from a point never lowers the point's likelihood, so keeping the points' likelihood
@@ -214,7 +214,7 @@ def _nesterov(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
         yield estimate
 
 
-def _biggs_andrews(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
+def _biggs_andrews(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     """Vector extrapolation after Biggs and Andrews 1997, second order (their equations 8 to 12).
 
     y = x_k + a h1 + a^2/2 h2, with the first and second differences of the last three estimates
@@ -254,7 +254,7 @@ def _biggs_andrews(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
         yield newest
 
 
-def _unmatched(model: _Likelihood, estimate: Tensor) -> Iterator[Tensor]:
+def _unmatched(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     """Wiener-Butterworth steps; the last one that raised the likelihood is the end.
 
     The unmatched projector does not keep the total intensity, so each step restores it; without
