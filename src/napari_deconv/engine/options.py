@@ -99,13 +99,13 @@ def stopping_rule(method: Method, options: Options) -> str:
 
 
 # Only a method that takes steps can be told how many.
-_OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations")
+OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations")
 
 
 def parameters_for(method: Method) -> dict[str, Parameter]:
     """Return every parameter that restoring with a method takes: its own, then the common ones."""
     common = parameters_of(Options)
     if not method.iterative:
-        common = {name: each for name, each in common.items() if name not in _OF_ITERATIONS}
+        common = {name: each for name, each in common.items() if name not in OF_ITERATIONS}
     own = {name: each for name, each in method.parameters.items() if name not in common}
     return own | common

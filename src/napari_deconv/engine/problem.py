@@ -71,7 +71,7 @@ class Problem:
                 f"{method.title} needs a PSF. Generate one from your objective's data, or choose "
                 "the layer or file that holds it."
             )
-        psfs, self._kernel_index = _psfs(psf, image)
+        psfs, self._kernel_index = psfs_of(psf, image)
         ndim = psfs[0].ndim if psfs else min(np.ndim(image), max(method.ndim))
         if ndim not in method.ndim:
             raise InputError(f"{method.title} does not work on images of {ndim} axes.")
@@ -119,7 +119,7 @@ class Problem:
             floor = self._floor_source.read(frame, outer, beyond)
         else:
             floor = self._floor_source
-        kernel = self.kernels[self._kernel_index(tuple(frame))]
+        kernel = self.kernels[self._kernel_index(self.source.place_of(frame))]
         # Beyond a cut the object goes on; what lies there is read, mirrored or repeated.
         words = tuple(
             borders if i == slice(0, n) else "extended"
@@ -353,7 +353,7 @@ def _refuse_constant(image: Any) -> None:
         )
 
 
-def _psfs(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:
+def psfs_of(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:
     """Return the PSFs, and the function that tells a frame's."""
     if psf is None:
         return [], lambda frame: 0

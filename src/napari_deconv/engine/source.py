@@ -78,6 +78,10 @@ class Source:
         """Whether looking at all of it costs next to nothing."""
         return isinstance(self._image, np.ndarray)
 
+    def place_of(self, frame: Sequence[int]) -> tuple[int, ...]:
+        """Return where in the whole image a frame of the region is."""
+        return tuple(i + a for i, a in zip(frame, self._start[: len(frame)], strict=True))
+
     def liveliest(self, frame: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
         """Return the window of this size, out of a grid of them, that varies most."""
         whole = tuple(slice(0, n) for n in self.spatial_shape)
@@ -117,14 +121,12 @@ class Source:
         self, frame: Sequence[int], outer: Sequence[slice], beyond: Beyond = "extended"
     ) -> NDArray[np.float32]:
         """Return one block of one frame as float32, in the slices that :meth:`outer` gave."""
-        first = self._start[: len(frame)]
-        index = tuple(i + a for i, a in zip(frame, first, strict=True))
         places = [
             _mapped(np.arange(piece.start, piece.stop), limit, beyond)
             for piece, limit in zip(outer, self._limits, strict=True)
         ]
         ranges = tuple(slice(int(p.min()), int(p.max()) + 1) for p in places)
-        block = as_image(self._image[(*index, *ranges)])
+        block = as_image(self._image[(*self.place_of(frame), *ranges)])
         if ranges == tuple(outer):
             return block
         return block[np.ix_(*(p - r.start for p, r in zip(places, ranges, strict=True)))]
