@@ -202,7 +202,7 @@ def test_forecast_counts_blocks_and_iterations():
     forecast = job.forecast
     assert forecast.blocks == 6
     assert forecast.iterations == 20
-    assert forecast.seconds == pytest.approx(20 * forecast.seconds_per_iteration)
+    assert forecast.seconds > 20 * forecast.seconds_per_iteration > 0
     assert forecast.memory_bytes > 4 * 3 * STACK.size
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.engine import devices
+from napari_deconv.engine.forecast import forecast
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.plan import Forecast, cores, seconds_per_iteration
-from napari_deconv.engine.problem import REPRESENTATIVE, Problem
+from napari_deconv.engine.plan import Forecast, cores
+from napari_deconv.engine.problem import Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
 from napari_deconv.engine.stopping import RelativeChange
 from napari_deconv.engine.strength import StrengthSearch
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _SHORTEST = 0.05
 # Share of the free memory that a job takes unless it is told otherwise.
 _SHARE = 0.6
-# What a forecast counts on where the number of steps is automatic.
-_TYPICAL_ITERATIONS = 50
 
 
 @dataclass(frozen=True)
@@ -169,27 +168,7 @@ class Job:
     @property
     def forecast(self) -> Forecast:
         """Memory and time that the job will take; at first it measures the machine's speed."""
-        problem, options = self._problem, self._problem.options
-        shape = problem.source.spatial_shape
-        demand = problem.demand(self._device)
-        tile = problem.tile(self._device, self._budget())
-        outer = demand.outer(tile, shape)
-        with devices.thread_count(options.threads):
-            each = seconds_per_iteration(demand, outer)
-        blocks = len(list(problem.source.frames)) * len(list(cores(shape, tile)))
-        if not problem.method.iterative:
-            steps = 1
-        else:
-            automatic = options.iterations == "auto"
-            steps = _TYPICAL_ITERATIONS if automatic else int(options.iterations)
-        copies = problem.source.copies or outer != problem.source.shape
-        memory = demand.bytes(outer, copies=copies) + 4 * int(np.prod(problem.source.shape))
-        seconds = each * blocks * steps
-        if problem.method.iterative and options.iterations == "auto":
-            # The trial takes half as many steps again to be sure, and projects twice a step.
-            share = min(1.0, REPRESENTATIVE / float(np.prod(outer)))
-            seconds += each * share * steps * 1.5 * 1.5
-        return Forecast(memory, each * blocks, steps, seconds, tile, blocks)
+        return forecast(self._problem, self._device, self._budget())
 
     @property
     def can_continue(self) -> bool:

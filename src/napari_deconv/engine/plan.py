@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_deconv.assessment.noise import Noise
+from napari_deconv.engine.provenance import digest
 from napari_deconv.operators import fft
 from napari_deconv.operators.convolution import Convolution, grid_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import device
 
     from napari_deconv.operators.convolution import Borders
@@ -42,7 +45,7 @@ class Forecast:
     iterations
         The number counted on; a guess where it is automatic.
     seconds
-        For the whole job.
+        For the whole job: all iterations, what is found before them, reading and setting up.
     tiles
         Size of a block's core on the spatial axes; the image's own size when it is not split.
     blocks
@@ -150,21 +153,75 @@ def cores(shape: Sequence[int], tile: Sequence[int]) -> Iterator[tuple[slice, ..
     return product(*pieces)
 
 
-def seconds_per_iteration(demand: Demand, shape: Sequence[int]) -> float:
-    """Measure how long one step takes on a block of this shape, or on a smaller one."""
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that each part of the work on one block takes.
+
+    Attributes
+    ----------
+    build
+        Setting up the forward model.
+    choose
+        Finding the parameters that follow from data in closed form.
+    step
+        One step of the method; all of it where it takes none.
+    rest
+        Reading the block, the method's own set-up, the last figures, keeping the result.
+    """
+
+    build: float
+    choose: float
+    step: float
+    rest: float
+
+    def times(self, factor: float) -> Pace:
+        """Return the same for so many times the work."""
+        return Pace(*(factor * each for each in astuple(self)))
+
+
+def pace(demand: Demand, shape: Sequence[int]) -> Pace:
+    """Measure how long the work on a block of this shape takes, on a smaller one if need be."""
+    import torch
+
     grid = grid_shape(shape, demand.kernel_shape, demand.origin, demand.borders)
     trial = list(grid)
     while math.prod(trial) > _LARGEST_TRIAL:
         longest = int(np.argmax(trial))
         trial[longest] = fft.fast_length(trial[longest] // 2)
     frozen = tuple(sorted((k, v) for k, v in demand.parameters.items() if isinstance(v, str)))
-    import torch
-
-    seconds = _measured(
-        demand.method, frozen, tuple(trial), str(demand.device), torch.get_num_threads()
+    measured = _measured(
+        demand.method,
+        frozen,
+        tuple(trial),
+        demand.borders,
+        str(demand.device),
+        torch.get_num_threads(),
     )
-    full, part = math.prod(grid), math.prod(trial)
-    return seconds * (full * math.log(full)) / (part * math.log(part))
+    return measured.times(_work(grid) / _work(trial))
+
+
+def work(demand: Demand, shape: Sequence[int], tile: Sequence[int]) -> float:
+    """Return the work on all blocks of a frame, in units of that on the largest one."""
+    beyond = reads_beyond(demand.method, demand.borders)
+
+    def read(piece: slice, halo: int, length: int) -> int:
+        if piece == slice(0, length) and not beyond:
+            return length
+        first, last = piece.start - halo, piece.stop + halo
+        return int(last - first if beyond else min(last, length) - max(first, 0))
+
+    def weight(outer: Sequence[int]) -> float:
+        return _work(grid_shape(outer, demand.kernel_shape, demand.origin, demand.borders))
+
+    blocks = sum(
+        weight([read(*each) for each in zip(core, demand.halo, shape, strict=True)])
+        for core in cores(shape, tile)
+    )
+    return blocks / weight(demand.outer(tile, shape))
+
+
+def _work(grid: Sequence[int]) -> float:
+    return math.prod(grid) * math.log(math.prod(grid))
 
 
 @cache
@@ -172,44 +229,66 @@ def _measured(
     method: Method,
     choices: tuple[tuple[str, str], ...],
     grid: tuple[int, ...],
+    borders: Borders,
     device: str,
     threads: int,
-) -> float:
-    """Time a few steps on a circular grid of noise."""
+) -> Pace:
+    """Time all parts of a job of few steps on a block of noise."""
     import torch
 
+    from napari_deconv.engine.run import Run
+
     del threads  # part of the key: torch has been set to it
+    # A PSF of three voxels: the block nearly fills the grid.
+    shape = tuple(n if borders == "circular" else n - 2 for n in grid)
     generator = torch.Generator().manual_seed(0)
-    data = torch.rand(grid, generator=generator).add_(1).to(device)
-    blur = Convolution(
-        np.full((3,) * len(grid), 1 / 3 ** len(grid)), grid, "circular", device=device
-    )
+    image = torch.rand(shape, generator=generator).add_(1).numpy()
+    lap = _Stopwatch(device)
+    data = torch.from_numpy(_read(image, reads_beyond(method, borders))).to(device)
+    read = lap()
+    blur = Convolution(np.full((3,) * len(grid), 3.0 ** -len(grid)), shape, borders, device=device)
+    build = lap()
     parameters = {name: p.default for name, p in method.parameters.items()} | dict(choices)
     for name, parameter in method.parameters.items():
         if parameters[name] == "auto" and parameter.auto is not None:
             parameters[name] = parameter.auto.resolve(data, blur, parameters)
         elif parameters[name] == "auto" and parameter.search is not None:
-            parameters[name] = parameter.search.middle
+            parameters[name] = math.sqrt(parameter.search.lower * parameter.search.upper)
+    choose = lap()
     if method.iterative:
-        parameters["iterations"] = _STEPS
-
-    def synchronise() -> None:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-
-    times = []
+        parameters["iterations"] = 10 * _STEPS
+    floor = torch.zeros((), device=device)
+    run = Run(method, parameters, data, blur, floor=floor, noise=Noise(1.0, 0.0, 0.0))
+    begun = lap()
+    times: list[float] = []
+    while len(times) < (_STEPS if method.iterative else 1) and run.advance():
+        times.append(lap())
+    run.finish()
+    assert run.estimate is not None
+    np.zeros(shape, np.float32)[...] = blur.crop(run.estimate).cpu().numpy()
+    digest(image)
     if not method.iterative:
-        for _ in range(2):
-            started = time.perf_counter()
-            method.function(data, blur, **parameters)
-            synchronise()
-            times.append(time.perf_counter() - started)
-        return min(times)
-    steps = method.function(data, blur, **parameters)
-    for _ in range(_STEPS):
-        started = time.perf_counter()
-        if next(steps, None) is None:
-            break
-        synchronise()
-        times.append(time.perf_counter() - started)
-    return sorted(times)[len(times) // 2]
+        return Pace(build, choose, begun, read + sum(times) + lap())
+    step = sorted(times)[len(times) // 2]
+    return Pace(build, choose, step, max(read + begun + sum(times) - len(times) * step, 0) + lap())
+
+
+class _Stopwatch:
+    """Tells the seconds since it was made or last asked."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._started = time.perf_counter()
+
+    def __call__(self) -> float:
+        import torch
+
+        if self._device.startswith("cuda"):
+            torch.cuda.synchronize(self._device)
+        before, self._started = self._started, time.perf_counter()
+        return self._started - before
+
+
+def _read(image: NDArray[np.float32], gathers: bool) -> NDArray[np.float32]:
+    """Copy an image as reading does, voxel by voxel where it is continued beyond its borders."""
+    return image[np.ix_(*(np.arange(n) for n in image.shape))] if gathers else image.copy()

@@ -1,0 +1,70 @@
+"""Before a job: how much memory and time it will take."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deconv.engine import devices
+from napari_deconv.engine.options import stopping_rule
+from napari_deconv.engine.plan import Forecast, cores, pace, work
+from napari_deconv.engine.problem import REPRESENTATIVE, Problem
+from napari_deconv.engine.strength import REGION
+
+if TYPE_CHECKING:
+    from torch import device
+
+# What is counted on where the number of steps is automatic, and of tries where a strength is.
+_TYPICAL_ITERATIONS = 50
+_TYPICAL_TRIES = 6
+
+
+def forecast(problem: Problem, device: device, budget: float) -> Forecast:
+    """Return what a job will take; the machine's speed is measured at first.
+
+    Parameters
+    ----------
+    problem
+        What is to be restored.
+    device
+        Where.
+    budget
+        Bytes that a block may take.
+    """
+    options, method = problem.options, problem.method
+    shape, tile = problem.source.spatial_shape, problem.tile(device, budget)
+    demand = problem.demand(device)
+    outer = demand.outer(tile, shape)
+    frames = len(list(problem.source.frames))
+    blocks = frames * len(list(cores(shape, tile)))
+    automatic = method.iterative and options.iterations == "auto"
+    steps = _TYPICAL_ITERATIONS if automatic else int(options.iterations) if method.iterative else 1
+    with devices.thread_count(options.threads):
+        started = time.perf_counter()
+        problem.noise()
+        seconds = time.perf_counter() - started
+        one = pace(demand, outer)
+    every = one.times(frames * work(demand, shape, tile))
+    # Blocks that are alike share one forward model.
+    seconds += every.rest + every.step * steps + (one if tile == shape else every).build
+
+    def on_region(voxels: int, steps: float) -> float:
+        part = one.times(min(1.0, voxels / float(np.prod(outer))))
+        return part.build + part.choose + part.rest + part.step * steps
+
+    wanted = [method.parameters[name] for name, v in problem.parameters.items() if v == "auto"]
+    if any(each.auto is not None and each.auto.needs_data for each in wanted):
+        seconds += on_region(REPRESENTATIVE, 0)
+    # A rule that watches held-out photons projects once more a step.
+    watched = automatic and stopping_rule(method, options) == "held-out"
+    dearer = 1.5 if watched else 1.0
+    searched = sum(each.search is not None for each in wanted)
+    seconds += searched * _TYPICAL_TRIES * on_region(REGION, steps * dearer)
+    if watched or (automatic and blocks > 1):
+        # The trial takes half as many steps again to be sure.
+        seconds += on_region(REPRESENTATIVE, 1.5 * steps * dearer)
+    copies = problem.source.copies or outer != problem.source.shape
+    memory = demand.bytes(outer, copies=copies) + 4 * int(np.prod(problem.source.shape))
+    return Forecast(memory, every.step, steps, seconds, tile, blocks)
