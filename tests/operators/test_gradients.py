@@ -86,6 +86,26 @@ def test_slabs_and_rows_make_no_difference(name, periodic, monkeypatch):
         adjoint(part, scale, periodic, rows=rows)
 
 
+@settings(max_examples=30, deadline=None)
+@given(field=fields())
+def test_the_diagonal_of_a_weighted_laplacian(field):
+    shape, scale, periodic, seed = field
+    factor = torch.from_numpy(np.random.default_rng(seed).random(shape))
+    squares = tuple(w * w for w in scale)
+    found = gradient_adjoint(
+        factor.expand(len(shape), *shape), squares, periodic, absolute=True
+    ).flatten()
+    for place in range(0, factor.numel(), 5):
+        unit = torch.zeros_like(factor)
+        unit.view(-1)[place] = 1
+        slopes = gradient(unit, scale, periodic)
+        # A periodic axis of one voxel has no neighbour: its difference is zero, yet counted.
+        lonely = sum(w for w, n, p in zip(squares, shape, periodic, strict=True) if p and n == 1)
+        expected = float((slopes.square() * factor).sum())
+        expected += 2 * lonely * float(factor.view(-1)[place])
+        assert float(found[place]) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
 def test_known_derivatives():
     """Of x = 3 z^2 + 5 z y, voxel by voxel away from the ends."""
     z, y = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")

@@ -85,6 +85,7 @@ def gradient_adjoint(
     *,
     rows: tuple[int, int] | None = None,
     into: Tensor | None = None,
+    absolute: bool = False,
 ) -> Tensor:
     """Return the adjoint of the gradient: minus the divergence.
 
@@ -98,8 +99,11 @@ def gradient_adjoint(
         Which rows of the whole field ``g`` is; then ``into`` is needed.
     into
         Tensor of the whole shape that the result is added to, instead of a new one.
+    absolute
+        Add to both voxels of a difference instead of to one and from the other. Of factors c, with
+        the weights squared, that makes the diagonal of ``D^T c D``.
     """
-    return _apply_adjoint(1, g, weights, periodic, rows, into)
+    return _apply_adjoint(1, g, weights, periodic, rows, into, absolute)
 
 
 def hessian(
@@ -290,6 +294,7 @@ def _apply_adjoint(
     periodic: bool | Sequence[bool],
     rows: tuple[int, int] | None,
     into: Tensor | None,
+    absolute: bool = False,
 ) -> Tensor:
     wrap, parts = _each(periodic, g.ndim - 1), _components(order, g.ndim - 1, weights)
     if into is None:
@@ -303,5 +308,5 @@ def _apply_adjoint(
             for target, sources in _regions(orders, into.shape, wrap, (low, high)):
                 there = slab[target]
                 for source, f in sources:
-                    into[source].add_(there, alpha=f * factor)
+                    into[source].add_(there, alpha=(abs(f) if absolute else f) * factor)
     return into
