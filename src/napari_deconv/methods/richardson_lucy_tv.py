@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Of the update of Dey et al., against the sensitivity: no voxel gets more than ten times brighter.
 _LEAST_DIVISOR = 0.1
 # Slopes below this share of the typical intensity count little: an edge is more than that.
-_LEAST_SLOPE = 0.1
+_LEAST_SLOPE = 0.05
 # Elements of a slab: its slopes and all that is made of them stay in the processor's cache.
 _SLAB = 1 << 16
 
