@@ -106,6 +106,29 @@ def test_the_diagonal_of_a_weighted_laplacian(field):
         assert float(found[place]) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_seams_of_an_extended_object(name):
+    """With them open, a step from the end of the image to its beginning does not count."""
+    forward, order = KINDS[name][0], 1 + (name == "hessian")
+    # Two voxels of margin along the first axis, none along the second.
+    blur = Convolution(np.ones((3, 1)), (6, 8), ["extended", "extended"])
+    assert blur.object_shape == (8, 8)
+    assert gradients.seams(blur) == (6, 7)
+    rows = torch.arange(8, dtype=torch.float64)
+    rows[7] = -1  # the voxel before the first
+    ramp = 3 * rows[:, None] + 2 * torch.arange(8, dtype=torch.float64)
+    slopes = forward(ramp, (1.0, 1.0), True)
+    assert slopes.abs().max() > 10
+    for parts in ([(0, 8)], [(0, 6), (6, 7), (7, 8)]):
+        cut = slopes.clone()
+        for part in parts:
+            gradients.open_seams(cut[:, slice(*part)], order, (6, 7), (8, 8), part)
+        assert float(cut.max()) == (3 if order == 1 else 0)
+        assert int((cut == slopes).sum()) >= 2 * 6 * 6
+    circular = Convolution(np.ones((3, 1)), (6, 8), "circular")
+    assert gradients.seams(circular) == (None, None)
+
+
 def test_known_derivatives():
     """Of x = 3 z^2 + 5 z y, voxel by voxel away from the ends."""
     z, y = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")

@@ -47,6 +47,47 @@ def wraps(blur: Convolution) -> tuple[bool, ...]:
     return tuple(word in ("circular", "extended") for word in blur.borders)
 
 
+def seams(blur: Convolution) -> tuple[int | None, ...]:
+    """Return along each axis the last voxel before the seam of an extended object, or None.
+
+    There the margin that belongs to the end of the image meets the one that belongs to its
+    beginning; without margin the last voxel meets the first. They are no neighbours.
+    """
+    return tuple(
+        n + (whole - n) // 2 - 1 if word == "extended" else None
+        for word, n, whole in zip(blur.borders, blur.data_shape, blur.object_shape, strict=True)
+    )
+
+
+def open_seams(
+    field: Tensor,
+    order: int,
+    seams: Sequence[int | None],
+    shape: Sequence[int],
+    rows: tuple[int, int] | None = None,
+) -> None:
+    """Set to zero, in place, what a field of differences says across seams.
+
+    Parameters
+    ----------
+    field
+        Gradient (``order`` 1) or Hessian (2) of an object of ``shape``, or ``rows`` of it.
+    seams
+        As :func:`seams` returns them.
+    """
+    first, stop = rows or (0, shape[0])
+    parts = _components(order, len(shape), (1.0,) * len(shape))
+    for component, (orders, _) in zip(field, parts, strict=True):
+        for axis, times in orders:
+            seam = seams[axis]
+            for place in () if seam is None else range(seam, seam + times):
+                index = place % shape[axis]
+                if axis > 0:
+                    component.select(axis, index).zero_()
+                elif first <= index < stop:
+                    component[index - first].zero_()
+
+
 def pairs(ndim: int) -> tuple[tuple[int, int], ...]:
     """Return the pair of axes of each component of a Hessian."""
     return tuple(combinations_with_replacement(range(ndim), 2))
