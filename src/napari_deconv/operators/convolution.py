@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_deconv.operators import fft
+from napari_deconv.operators.slabs import slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -309,8 +310,14 @@ def _reflected(position: Tensor, length: int) -> Tensor:
 
 def _unfold(work: Tensor, axis: int, length: int, mirror: Tensor) -> None:
     """Write mirrored copies behind the image along one axis."""
-    if mirror.numel():
-        work.narrow(axis, length, mirror.numel()).copy_(work.index_select(axis, mirror))
+    outside = work.narrow(axis, length, mirror.numel())
+    if axis == 0:
+        for target, source in zip(outside, mirror.tolist(), strict=True):
+            target.copy_(work[source])
+        return
+    # Slab by slab: to select from the whole, torch would copy it first.
+    for part, behind in slabs(work, outside):
+        behind.copy_(part.index_select(axis, mirror))
 
 
 def _fold(work: Tensor, axis: int, length: int, mirror: Tensor) -> None:
