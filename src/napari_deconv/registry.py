@@ -296,6 +296,8 @@ class Method(Entry):
     converges
         Whether more steps only bring it closer to one result, so that it may run until nothing
         changes; the others bring detail and then noise, and have to be stopped in time.
+    warning
+        What anyone who uses it has to know, in plain words; empty for most.
     """
 
     group: Group = "linear"
@@ -304,6 +306,7 @@ class Method(Entry):
     ndim: tuple[int, ...] = (2, 3)
     halo: float = 1.0
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
+    warning: str = ""
 
     @property
     def iterative(self) -> bool:
@@ -340,12 +343,23 @@ def method(
     ndim: tuple[int, ...] = (2, 3),
     halo: float = 1.0,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
+    warning: str = "",
 ) -> Callable[[F], F]:
     """Register a generator of estimates, or a function that returns one, as a method."""
 
     def register(function: F) -> F:
         entry = Method(
-            id, title, tuple(cites), function, group, converges, needs_psf, ndim, halo, arrays
+            id,
+            title,
+            tuple(cites),
+            function,
+            group,
+            converges,
+            needs_psf,
+            ndim,
+            halo,
+            arrays,
+            warning,
         )
         return _add(_methods, entry, function)
 

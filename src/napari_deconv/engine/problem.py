@@ -80,7 +80,7 @@ class Problem:
         if isinstance(self.options.tiles, tuple) and len(self.options.tiles) != ndim:
             raise ParameterError(f"tiles {self.options.tiles} needs {ndim} numbers, one an axis.")
         self.notes: list[str] = []
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [method.warning] if method.warning else []
         self.kernels = [self._kernel(p) for p in psfs]
         self.halo = tuple(
             round(method.halo * max(k.array.shape[a] for k in self.kernels)) for a in range(ndim)
