@@ -236,7 +236,8 @@ class Convolution:
     def _norm_squared(self, absolute: float, total: float) -> float:
         if "reflect" not in self.borders:
             # What is cut away or padded with zeros shortens vectors at most.
-            return float(self.otf.abs().max()) ** 2
+            # Slab by slab: torch takes a complex copy for the absolute values.
+            return max(float(part.abs().max()) for (part,) in slabs(self.otf)) ** 2
         # Schur's test: the largest row sum times the largest column sum.
         return absolute**2 * max(1.0, float(self.sensitivity.max()) / total)
 
