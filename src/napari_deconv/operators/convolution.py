@@ -65,6 +65,8 @@ class Convolution:
         ``H^T 1``; a single number where it is the same everywhere.
     norm_squared
         Upper bound of ``|H|^2``: iterations with steps below ``2 / norm_squared`` converge.
+    transform
+        Fourier transform on ``grid``, with the work buffer of this operator.
     otf
         Half spectrum of the PSF on ``grid``.
     observer
@@ -97,9 +99,9 @@ class Convolution:
             g if word == "extended" else n
             for word, g, n in zip(self.borders, self.grid, self.data_shape, strict=True)
         )
-        self._transform = fft.transform(self.grid, dtype=self.dtype, device=self.device)
-        self._data = self._transform.work[_corner(self.data_shape)]
-        self._object = self._transform.work[_corner(self.object_shape)]
+        self.transform = fft.transform(self.grid, dtype=self.dtype, device=self.device)
+        self._data = self.transform.work[_corner(self.data_shape)]
+        self._object = self.transform.work[_corner(self.object_shape)]
         self._mirrors = {
             axis: self._mirror(axis, before=psf.shape[axis] - 1 - origin[axis])
             for axis, word in enumerate(self.borders)
@@ -123,7 +125,7 @@ class Convolution:
         self._object.copy_(estimate)
         self._clear_outside(self.object_shape)
         for axis, mirror in self._mirrors.items():
-            _unfold(self._transform.work, axis, self.data_shape[axis], mirror)
+            _unfold(self.transform.work, axis, self.data_shape[axis], mirror)
         self._filter(self.otf, conjugate=False)
         if self.observer is not None:
             self.observer(estimate, self._data)
@@ -139,7 +141,7 @@ class Convolution:
         self._clear_outside(self.data_shape)
         self._filter(self.otf if otf is None else otf, conjugate=True)
         for axis, mirror in reversed(self._mirrors.items()):
-            _fold(self._transform.work, axis, self.data_shape[axis], mirror)
+            _fold(self.transform.work, axis, self.data_shape[axis], mirror)
         return self._object if borrow else self._object.clone()
 
     def crop(self, estimate: Tensor) -> Tensor:
@@ -170,17 +172,17 @@ class Convolution:
         The next call of this operator overwrites it; it may be changed in place, and
         :meth:`from_spectrum` turns it back.
         """
-        _make_periodic(self._transform.work, data)
-        return self._transform.forward()
+        _make_periodic(self.transform.work, data)
+        return self.transform.forward()
 
     def from_spectrum(self, spectrum: Tensor) -> Tensor:
         """Return the object whose half spectrum this is, of shape ``object_shape``."""
-        self._transform.inverse(spectrum)
+        self.transform.inverse(spectrum)
         return self._object.clone()
 
     def _filter(self, otf: Tensor, *, conjugate: bool) -> None:
         """Multiply the work buffer by an OTF (or its conjugate) in Fourier space."""
-        spectrum = self._transform.forward()
+        spectrum = self.transform.forward()
         if conjugate:
             # Slab by slab: the conjugate as a whole would cost as much memory as the OTF itself.
             step = max(1, _SLAB // max(1, spectrum[0].numel()))
@@ -188,11 +190,11 @@ class Convolution:
                 spectrum[start : start + step] *= otf[start : start + step].conj()
         else:
             spectrum *= otf
-        self._transform.inverse(spectrum)
+        self.transform.inverse(spectrum)
 
     def _clear_outside(self, shape: Sequence[int]) -> None:
         """Zero the work buffer outside ``shape``."""
-        work = self._transform.work
+        work = self.transform.work
         for axis, length in enumerate(shape):
             if length < self.grid[axis]:
                 work.narrow(axis, length, self.grid[axis] - length).zero_()
@@ -213,7 +215,7 @@ class Convolution:
 
         if any(n > g for n, g in zip(psf.shape, self.grid, strict=True)):
             psf, origin = _wrapped(psf, origin, self.grid)
-        work = self._transform.work.zero_()
+        work = self.transform.work.zero_()
         kernel = torch.from_numpy(np.ascontiguousarray(psf)).to(self.dtype).to(self.device)
         # The origin goes to index zero: each axis falls into the part from there on, which comes
         # first, and the part before, which comes last.
@@ -223,7 +225,7 @@ class Convolution:
         ]
         for corner in product(*parts):
             work[tuple(p[1] for p in corner)] = kernel[tuple(p[0] for p in corner)]
-        return self._transform.forward().clone()
+        return self.transform.forward().clone()
 
     def _sensitivity(self, total: float) -> Tensor:
         import torch

@@ -14,7 +14,7 @@ import ctypes
 import os
 import platform
 import sys
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Transform:
     ----------
     work
         Real tensor of the transform's shape: where the input is put and the output appears.
+    spectrum
+        Where a half spectrum may be put for :meth:`inverse`; it may be the same memory as ``work``.
     """
 
     work: Tensor
@@ -96,6 +98,14 @@ class Transform:
 
         self.shape = shape
         self.work = torch.zeros(shape, dtype=dtype, device=device)
+
+    @cached_property
+    def spectrum(self) -> Tensor:  # noqa: D102  (an attribute to those who use it)
+        import torch
+
+        dtype = torch.complex128 if self.work.dtype == torch.float64 else torch.complex64
+        half = (*self.shape[:-1], self.shape[-1] // 2 + 1)
+        return torch.zeros(half, dtype=dtype, device=self.work.device)
 
     def forward(self) -> Tensor:
         """Transform ``work``; its content may be gone afterwards. Returns the half spectrum."""
@@ -124,7 +134,7 @@ class _MklTransform(Transform):
         half = shape[-1] // 2 + 1
         storage = torch.zeros((*shape[:-1], 2 * half), dtype=dtype)
         self.work = storage[..., : shape[-1]]
-        self._spectrum = torch.view_as_complex(storage.view(*shape[:-1], half, 2))
+        self.spectrum = torch.view_as_complex(storage.view(*shape[:-1], half, 2))
         self._address = ctypes.c_void_p(storage.data_ptr())
         real, spectral = _strides(shape[:-1], 2 * half), _strides(shape[:-1], half)
         double = dtype == torch.float64
@@ -158,11 +168,11 @@ class _MklTransform(Transform):
 
     def forward(self) -> Tensor:
         _check(self._library.DftiComputeForward(self._plans[0], self._address))
-        return self._spectrum
+        return self.spectrum
 
     def inverse(self, spectrum: Tensor) -> None:
-        if spectrum.data_ptr() != self._spectrum.data_ptr():
-            self._spectrum.copy_(spectrum)
+        if spectrum.data_ptr() != self.spectrum.data_ptr():
+            self.spectrum.copy_(spectrum)
         _check(self._library.DftiComputeBackward(self._plans[1], self._address))
 
     def __del__(self) -> None:

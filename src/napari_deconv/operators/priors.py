@@ -1,0 +1,195 @@
+"""What an object is expected to look like: priors as small objects that a solver can use.
+
+A prior is a convex function of a linear operator, ``phi(L x)``, the same whatever the position.
+A solver that splits ``w = L x`` (ADMM) needs three things of it: the spectrum of ``L^T L``, the
+projection onto the ball of phi's dual norm, and both applied in one pass through memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from napari_deconv.operators import gradients
+from napari_deconv.operators.slabs import inner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from napari_deconv.operators.convolution import Convolution
+
+PriorName = Literal["hessian", "tv", "wavelet"]
+# Elements of a slab in all components together: they stay in the cache from the first operation
+# on them to the last.
+_ELEMENTS = 1 << 18
+
+
+class Prior(Protocol):
+    """A convex function ``phi(L x)`` of an estimate."""
+
+    components: float
+
+    def dual(self) -> Tensor:
+        """Return zeros of the shape of ``L x``."""
+        ...
+
+    def symbol(self, grid: Sequence[int]) -> Tensor:
+        """Return the spectrum of ``L^T L`` on the half spectrum of a periodic grid."""
+        ...
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return ``L^T L x``."""
+        ...
+
+    def value(self, x: Tensor) -> float:
+        """Return ``phi(L x)``."""
+        ...
+
+    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
+        """Take the step of ADMM that concerns the prior.
+
+        With a = L x + u, the scaled dual u (changed in place) becomes a's projection onto the dual
+        ball of radius ``threshold``, w = a - u the split variable, and ``L^T (w - u)`` is added to
+        ``into``. Returns ``|L x - w|^2``, which is how much u changed.
+        """
+        ...
+
+
+def make_prior(name: PriorName, blur: Convolution, *, wavelet: str = "spline-3") -> Prior:
+    """Return a prior for the objects of a forward model."""
+    if name == "wavelet":
+        return Wavelet(blur, wavelet)
+    return Differences(blur, 1 if name == "tv" else 2)
+
+
+class Differences:
+    """Total variation (order 1) or the Hessian's (order 2), isotropic, in physical distances.
+
+    The sum over all voxels of the length of the gradient (Rudin, Osher and Fatemi 1992,
+    doi:10.1016/0167-2789(92)90242-F), or of the Frobenius norm of the Hessian, which is its
+    Schatten norm of order 2 (Lefkimmiatis, Ward and Unser 2013, doi:10.1109/TIP.2013.2237919).
+    """
+
+    def __init__(self, blur: Convolution, order: int) -> None:
+        self._blur, self._weights = blur, gradients.weights(blur.spacing)
+        self._wraps = gradients.wraps(blur)
+        ndim = len(blur.object_shape)
+        self.components: float = ndim if order == 1 else ndim * (ndim + 1) // 2
+        self._forward: Callable[..., Tensor]
+        self._adjoint: Callable[..., Tensor]
+        if order == 1:
+            self._forward, self._adjoint = gradients.gradient, gradients.gradient_adjoint
+            self._symbol = gradients.gradient_symbol
+        else:
+            self._forward, self._adjoint = gradients.hessian, gradients.hessian_adjoint
+            self._symbol = gradients.hessian_symbol
+
+    def dual(self) -> Tensor:
+        """Return zeros of the shape of ``L x``."""
+        import torch
+
+        shape = (int(self.components), *self._blur.object_shape)
+        return torch.zeros(shape, dtype=self._blur.dtype, device=self._blur.device)
+
+    def symbol(self, grid: Sequence[int]) -> Tensor:
+        """Return the spectrum of ``L^T L`` on the half spectrum of a periodic grid."""
+        return self._symbol(grid, self._weights, self._blur.device, self._blur.dtype)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return ``L^T L x``."""
+        return self._adjoint(
+            self._forward(x, self._weights, self._wraps), self._weights, self._wraps
+        )
+
+    def value(self, x: Tensor) -> float:
+        """Return the sum of the lengths."""
+        import torch
+
+        lengths = self._forward(x, self._weights, self._wraps).square_().sum(0).sqrt_()
+        return float(lengths.sum(dtype=torch.float64))
+
+    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
+        """Take the step of ADMM that concerns the prior, a few rows at a time."""
+        import torch
+
+        moved = 0.0
+        rows = x.shape[0]
+        step = rows
+        if x.device.type == "cpu":
+            step = max(1, _ELEMENTS * rows // dual.numel())
+        for first in range(0, rows, step):
+            stop = min(first + step, rows)
+            u = dual[:, first:stop]
+            a = self._forward(x, self._weights, self._wraps, rows=(first, stop)).add_(u)
+            length = torch.linalg.vector_norm(a, dim=0).clamp_(min=1e-30)
+            shrink = torch.div(threshold, length).clamp_(max=1)
+            moved += _distance_after(u, a, shrink)
+            # w - u = a - 2 u
+            a.sub_(u, alpha=2)
+            self._adjoint(a, self._weights, self._wraps, rows=(first, stop), into=into)
+        return moved
+
+
+def _distance_after(u: Tensor, a: Tensor, shrink: Tensor) -> float:
+    """Set u to ``a * shrink``; return the square of how far it moved."""
+    new = a * shrink
+    u.sub_(new)
+    moved = inner(u, u)
+    u.copy_(new)
+    return moved
+
+
+class Wavelet:
+    """The sum of the absolute coefficients of an orthonormal wavelet transform, the coarsest apart.
+
+    Daubechies, Defrise and De Mol 2004, doi:10.1002/cpa.20042.
+    """
+
+    components: float = 1
+
+    def __init__(self, blur: Convolution, wavelet: str) -> None:
+        from napari_deconv.operators.wavelets import WaveletTransform
+
+        self._blur = blur
+        self._transform = WaveletTransform(
+            blur.object_shape, wavelet, dtype=blur.dtype, device=blur.device
+        )
+
+    def dual(self) -> Tensor:
+        """Return zeros of the shape of ``L x``."""
+        import torch
+
+        return torch.zeros(
+            self._blur.object_shape, dtype=self._blur.dtype, device=self._blur.device
+        )
+
+    def symbol(self, grid: Sequence[int]) -> Tensor:
+        """Return one: the transform is orthonormal."""
+        import torch
+
+        del grid
+        return torch.ones((), dtype=self._blur.dtype, device=self._blur.device)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return ``x``."""
+        return x
+
+    def value(self, x: Tensor) -> float:
+        """Return the sum of the absolute coefficients but the coarsest."""
+        import torch
+
+        coefficients = self._transform.forward(x)
+        coefficients[self._transform.approximation] = 0
+        return float(coefficients.abs_().sum(dtype=torch.float64))
+
+    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
+        """Take the step of ADMM that concerns the prior."""
+        a = self._transform.forward(x).add_(dual)
+        new = a.clamp(-threshold, threshold)
+        new[self._transform.approximation] = 0
+        dual.sub_(new)
+        moved = inner(dual, dual)
+        dual.copy_(new)
+        into.add_(self._transform.inverse(a.sub_(new, alpha=2)))
+        return moved
