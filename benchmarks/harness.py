@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -132,18 +133,24 @@ class Meter:
 class Worker:
     """Another process, of any Python, that runs one implementation when told to.
 
-    It runs ``workers.py`` and speaks JSON, a line a message.
+    It runs a script beside this one and speaks JSON, a line a message.
     """
 
     def __init__(
-        self, name: str, folder: Path, python: str = sys.executable, **environment: str
+        self,
+        name: str,
+        folder: Path,
+        python: str = sys.executable,
+        *,
+        script: str = "workers.py",
+        **environment: str,
     ) -> None:
         self.name = name
-        threads = str(os.cpu_count())
+        threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
         variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (as long as the process)
         self._process = subprocess.Popen(
-            [python, str(HERE / "workers.py"), name.split("/")[0], str(folder)],
+            [python, str(HERE / script), name.split("/")[0], str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -154,11 +161,22 @@ class Worker:
 
     def run(self, iterations: int, out: Path | None = None) -> float:
         """Run that many iterations; return the seconds they took."""
-        assert self._process.stdin is not None
         message = {"iterations": iterations, "out": str(out) if out else None}
+        return float(self.ask(message)["seconds"])
+
+    def ask(self, message: dict[str, Any], limit: float | None = None) -> dict[str, Any]:
+        """Return the answer to a message; the process is ended after ``limit`` seconds."""
+        assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
-        return float(self._answer()["seconds"])
+        if limit is None:
+            return self._answer()
+        timer = threading.Timer(limit, self._process.kill)
+        timer.start()
+        try:
+            return self._answer()
+        finally:
+            timer.cancel()
 
     def slope(self, few: int, many: int) -> tuple[float, float]:
         """Return the seconds an iteration takes, and what others took of the machine meanwhile."""

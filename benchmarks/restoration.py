@@ -139,9 +139,9 @@ def levin(folder: Path) -> dict[str, Any]:
     for borders, start in product(("extended", "reflect"), ("flat", "data")):
         scores: dict[int, list[float]] = {n: [] for n in LEVIN_ITERATIONS}
         for image, kernel in product((1, 2), range(1, 9)):
-            truth = _photograph(folder / f"im{image}_gt.png")
-            data = _photograph(folder / f"im{image}_kernel{kernel}_blurred.png")
-            psf = _photograph(folder / f"kernel{kernel}.png")
+            truth = photograph(folder / f"im{image}_gt.png")
+            data = photograph(folder / f"im{image}_kernel{kernel}_blurred.png")
+            psf = photograph(folder / f"kernel{kernel}.png")
             psf = psf if kernel in AS_STORED else psf[::-1, ::-1]
             for n in LEVIN_ITERATIONS:
                 restored = nd.restore(
@@ -166,7 +166,8 @@ def levin(folder: Path) -> dict[str, Any]:
     return figures
 
 
-def _photograph(path: Path) -> np.ndarray:
+def photograph(path: Path) -> np.ndarray:
+    """Read a photograph, 0 to 1."""
     from PIL import Image
 
     return np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255

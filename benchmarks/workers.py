@@ -88,26 +88,41 @@ def redlionfish(data: Image, psf: Image) -> Callable[[int], Image]:
 
 
 def sdeconv(data: Image, psf: Image) -> Callable[[int], Image]:
-    import types
-
     import torch
+
+    without_torchvision()
+    from sdeconv.deconv import SRichardsonLucy
+
+    image, kernel = torch.from_numpy(data), torch.from_numpy(in_image(psf, data.shape))
+    return lambda n: SRichardsonLucy(kernel, niter=n, pad=0)(image).numpy()
+
+
+def without_torchvision() -> None:
+    """Let sdeconv be imported where torchvision is not: only its networks have a use for it."""
+    import types
 
     try:
         import torchvision  # noqa: F401
     except ImportError:
-        # sdeconv imports it for its networks; Richardson-Lucy has no use for it.
         transforms = types.ModuleType("torchvision.transforms")
         transforms.v2 = types.ModuleType("torchvision.transforms.v2")
         sys.modules["torchvision"] = types.ModuleType("torchvision")
         sys.modules["torchvision.transforms"] = transforms
-    from sdeconv.deconv import SRichardsonLucy
 
-    # It asks for a PSF of the image's size with its origin in the middle.
-    whole = np.zeros(data.shape, np.float32)
-    corner = [n // 2 - k // 2 for n, k in zip(data.shape, psf.shape, strict=True)]
-    whole[tuple(slice(c, c + k) for c, k in zip(corner, psf.shape, strict=True))] = psf
-    image, kernel = torch.from_numpy(data), torch.from_numpy(whole)
-    return lambda n: SRichardsonLucy(kernel, niter=n, pad=0)(image).numpy()
+
+def in_image(psf: Image, shape: tuple[int, ...]) -> Image:
+    """Return the PSF in an array of the image's shape with its origin in the middle.
+
+    sdeconv asks for that. What reaches beyond the image is cut off.
+    """
+    whole = np.zeros(shape, np.float32)
+    target, source = [], []
+    for n, k in zip(shape, psf.shape, strict=True):
+        first = n // 2 - k // 2
+        target.append(slice(max(first, 0), min(first + k, n)))
+        source.append(slice(max(-first, 0), min(n - first, k)))
+    whole[tuple(target)] = psf[tuple(source)]
+    return whole
 
 
 def diplib(options: set[str]) -> Callable[[Image, Image], Callable[[int], Image]]:
