@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # What is counted on where the number of steps is automatic, and of tries where a strength is.
 _TYPICAL_ITERATIONS = 50
 _TYPICAL_TRIES = 6
+# Bytes that any job takes: modules loaded at first use, threads, buffers of libraries.
+_ALWAYS = 20_000_000
 
 
 def forecast(problem: Problem, device: device, budget: float) -> Forecast:
@@ -66,5 +68,6 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
         # The trial takes half as many steps again to be sure.
         seconds += on_region(REPRESENTATIVE, 1.5 * steps * dearer)
     copies = problem.source.copies or outer != problem.source.shape
-    memory = demand.bytes(outer, copies=copies) + 4 * int(np.prod(problem.source.shape))
+    result = 4 * int(np.prod(problem.source.shape))
+    memory = demand.bytes(outer, copies=copies) + result + _ALWAYS
     return Forecast(memory, every.step, steps, seconds, tile, blocks)
