@@ -18,15 +18,19 @@ REGION = (slice(20, 68), slice(30, 84))
 
 
 def test_the_region_is_restored_as_in_the_whole():
-    """With what lies around it, though only that is read."""
-    for method, options in (("richardson-lucy", {"iterations": 15}), ("wiener", {})):
+    """Nearly, since little of what lies around it is seen."""
+    for method, options in (
+        ("richardson-lucy", {"iterations": 15}),
+        ("wiener", {"noise_to_signal": 1e-3}),
+    ):
         (result,) = Sweep(PLANE, PSF, [Setting(method, options)], region=REGION, judge=False)
         job = Job(PLANE, method, PSF, region=REGION, **options)
         for _ in job.steps():
             pass
         assert result.error == ""
         assert result.thumbnail.shape == (48, 54)
-        assert relative_rmse(result.thumbnail, job.result) < 2e-3
+        middle = (slice(6, -6),) * 2
+        assert relative_rmse(result.thumbnail[middle], job.result[middle]) < 0.03
         assert result.score is None
 
 
@@ -149,9 +153,11 @@ def test_a_series_shows_its_middle_frame_with_its_own_psf():
     np.testing.assert_allclose(result.thumbnail, expected.thumbnail, rtol=1e-5)
     # A preview of one channel takes that channel's PSF, too.
     job = Job(series, "richardson-lucy", [PSF, wide], region=region, iterations=5)
-    for _ in job.steps():
-        pass
-    np.testing.assert_allclose(job.result[0, 0], expected.thumbnail, rtol=1e-3, atol=1e-2)
+    alone = Job(PLANE[::-1], "richardson-lucy", wide, region=REGION, iterations=5)
+    for each in (job, alone):
+        for _ in each.steps():
+            pass
+    np.testing.assert_allclose(job.result[0, 0], alone.result, rtol=1e-4, atol=1e-3)
 
 
 def test_the_plane_shown_of_a_stack():

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# How far around the region any method sees, in sizes of the PSF.
-_SEEN = 1.5
+# How far around the region the image is seen, in sizes of the PSF. A wide PSF brings light from
+# farther away, but to see all of it takes ten times as long, and it tells settings apart no better.
+_SEEN = 0.125
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ class Sweep:
     """Tries settings on a region, one after the other.
 
     Iterate over it for the results, or over :meth:`steps` to be able to cancel within a setting.
-    A setting that fails is a result with an error; the others go on.
+    A setting that fails is a result with an error; the others go on. Of a series the middle frame
+    of the region is taken. Of what lies around the region only an eighth of the PSF's size is seen,
+    which makes it quick; so a result differs a little, along its edge, from that of the whole.
 
     Parameters
     ----------
@@ -265,7 +268,7 @@ def _place(
 ) -> tuple[tuple[int, ...], Any, tuple[slice, ...], tuple[slice, ...]]:
     """Return frame, its PSF, the slices to read, and where in them the region lies.
 
-    As much is read around the region as any method sees.
+    What lies beyond counts as unknown, as beyond the borders of a whole image.
     """
     psfs, index = psfs_of(psf, image)
     ndim = psfs[0].ndim if psfs else min(np.ndim(image), 3)
