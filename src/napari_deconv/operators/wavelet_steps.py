@@ -1,0 +1,290 @@
+"""One scale of a wavelet transform along one axis, there and back.
+
+A short filter is a lattice of rotations: samples are taken in pairs, and neighbours of pairs turned
+against each other (Vaidyanathan and Hoang 1988, doi:10.1109/29.1491). That is the least work. The
+lattice of a long filter is not accurate; there the filters' banded matrices are multiplied, block
+by block, each block a small dense matrix times a view of the array.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.wavelet_filters import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor, device, dtype
+
+# Taps up to which a lattice is exact to rounding, and the steepest shear that it may have.
+_LATTICE, _STEEPEST = 16, 2.0
+# Samples made at a time by one small matrix: more of them means more multiplications with zeros,
+# fewer means products too small to be quick.
+_BLOCK = 64
+
+
+class Step(Protocol):
+    """Halves the first 2 ``pairs`` samples of an axis of ``whole`` samples.
+
+    The approximation goes to the start and the details to the end; the samples left over stay
+    between them.
+    """
+
+    def forward(self, source: Tensor, target: Tensor) -> None:
+        """Write approximation and details of ``source`` to ``target``."""
+        ...
+
+    def inverse(self, source: Tensor, target: Tensor) -> None:
+        """Write the samples with approximation and details ``source`` to ``target``.
+
+        The source is work space.
+        """
+        ...
+
+
+class Steps:
+    """Makes the steps of one filter."""
+
+    def __init__(self, filter_: Filter, dtype: dtype, device: device) -> None:
+        self._shears: list[tuple[float, float]] = []
+        if len(filter_.taps) <= _LATTICE:
+            self._shears = [(math.tan(a / 2), -math.sin(a)) for a in lattice(filter_.taps)]
+        self._tame = all(abs(p) <= _STEEPEST for p, _ in self._shears)
+        self._bands = _Bands(filter_, dtype, device)
+
+    def make(self, axis: int, whole: int, pairs: int) -> Step:
+        """Return the step for an axis; see :class:`Step` for the numbers."""
+        if self._shears and self._tame:
+            return _Lattice(axis, whole, pairs, self._shears)
+        return self._bands.step(axis, whole, pairs)
+
+
+def lattice(taps: NDArray[np.float64]) -> list[float]:
+    """Return the angles of the rotations that an orthonormal filter is made of, the first first.
+
+    With the filter H and its mirror G, the last rotation is the one after which the last two taps
+    of H, and the first two of G, are zero; without them they are a shorter such pair.
+    """
+    low, high = taps, Filter(taps).highpass
+    angles = []
+    while len(low) > 2:
+        angle = math.atan2(low[-1], high[-1])
+        angle -= math.copysign(math.pi, angle) if abs(angle) > math.pi / 2 else 0
+        c, s = math.cos(angle), math.sin(angle)
+        low, high = (c * low - s * high)[:-2], (s * low + c * high)[2:]
+        angles.append(angle)
+    return [math.atan2(low[1], low[0]), *reversed(angles)]
+
+
+class _Lattice:
+    """Rotations, each as three shears in place."""
+
+    def __init__(self, axis: int, whole: int, pairs: int, shears: list[tuple[float, float]]) -> None:
+        self._axis, self._whole, self._pairs, self._shears = axis, whole, pairs, shears
+
+    def forward(self, source: Tensor, target: Tensor) -> None:
+        import torch
+
+        for x, y in self._slabs(source, target):
+            even, odd, low, high = self._parts(x, y)
+            p, q = self._shears[0]
+            if self._axis == source.ndim - 1:
+                self._halves(y).copy_(self._evens_and_odds(x))
+                self._rotate(low, high, 0, p, q)
+            else:
+                torch.add(even, odd, alpha=p, out=low)
+                torch.add(odd, low, alpha=q, out=high)
+                low.add_(high, alpha=p)
+            for shift, (p, q) in enumerate(self._shears[1:], 1):
+                self._rotate(low, high, shift, p, q)
+            self._rest(y, self._pairs).copy_(self._rest(x, 2 * self._pairs))
+
+    def inverse(self, source: Tensor, target: Tensor) -> None:
+        import torch
+
+        for y, x in self._slabs(source, target):
+            even, odd, low, high = self._parts(x, y)
+            for shift in range(len(self._shears) - 1, 0, -1):
+                p, q = self._shears[shift]
+                self._rotate(low, high, shift, -p, -q)
+            p, q = self._shears[0]
+            if self._axis == source.ndim - 1:
+                self._rotate(low, high, 0, -p, -q)
+                self._evens_and_odds(x).copy_(self._halves(y))
+            else:
+                low.sub_(high, alpha=p)
+                torch.sub(high, low, alpha=q, out=odd)
+                torch.sub(low, odd, alpha=p, out=even)
+            self._rest(x, 2 * self._pairs).copy_(self._rest(y, self._pairs))
+
+    def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Yield matching pieces that stay in the cache, with the step's axis last."""
+        return slabs(source.movedim(self._axis, -1), target.movedim(self._axis, -1))
+
+    def _parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        n = self._pairs
+        return x[..., : 2 * n : 2], x[..., 1 : 2 * n : 2], y[..., :n], y[..., self._whole - n :]
+
+    def _evens_and_odds(self, x: Tensor) -> Tensor:
+        """View even and odd samples one above the other."""
+        return self._two(x, 1, 2)
+
+    def _halves(self, y: Tensor) -> Tensor:
+        """View approximation and details one above the other."""
+        return self._two(y, self._whole - self._pairs, 1)
+
+    def _two(self, x: Tensor, apart: int, step: int) -> Tensor:
+        last = x.stride(-1)
+        strides = (*x.stride()[:-1], apart * last, step * last)
+        return x.as_strided((*x.shape[:-1], 2, self._pairs), strides)
+
+    def _rest(self, x: Tensor, start: int) -> Tensor:
+        return x.narrow(-1, start, self._whole - 2 * self._pairs)
+
+    def _rotate(self, low: Tensor, high: Tensor, shift: int, p: float, q: float) -> None:
+        """Turn each approximation and the detail ``shift`` places on against each other."""
+        n = self._pairs
+        shift %= n
+        for a, b in (
+            (low[..., : n - shift], high[..., shift:]),
+            (low[..., n - shift :], high[..., :shift]),
+        ):
+            if a.shape[-1]:
+                a.add_(b, alpha=p)
+                b.add_(a, alpha=q)
+                a.add_(b, alpha=p)
+
+
+class _Product(NamedTuple):
+    """Samples from ``start`` on of what a matrix makes, as a sum of small matrices times samples.
+
+    Each of these comes with the first of the samples that it is multiplied with.
+    """
+
+    start: int
+    terms: list[tuple[Tensor, int]]
+
+
+class _Banded(NamedTuple):
+    """Banded matrices along one axis; ``rest`` samples are kept."""
+
+    axis: int
+    pairs: int
+    rest: int
+    analysis: list[_Product]
+    synthesis: list[_Product]
+
+    def forward(self, source: Tensor, target: Tensor) -> None:
+        _multiply(self.analysis, source, target, self.axis)
+        left = source.narrow(self.axis, 2 * self.pairs, self.rest)
+        target.narrow(self.axis, self.pairs, self.rest).copy_(left)
+
+    def inverse(self, source: Tensor, target: Tensor) -> None:
+        _multiply(self.synthesis, source, target, self.axis)
+        left = source.narrow(self.axis, self.pairs, self.rest)
+        target.narrow(self.axis, 2 * self.pairs, self.rest).copy_(left)
+
+
+def _multiply(products: list[_Product], source: Tensor, target: Tensor, axis: int) -> None:
+    """Multiply along an axis."""
+    import torch
+
+    merged = _is_matrix(source, axis) and _is_matrix(target, axis)
+    x, y = _with_rows(source, axis, merged), _with_rows(target, axis, merged)
+    single = x.ndim == 2
+    multiply, add = (torch.mm, torch.addmm) if single else (torch.bmm, torch.baddbmm)
+    for start, terms in products:
+        for number, (matrix, first) in enumerate(terms):
+            m = matrix if single else matrix.expand(x.shape[0], *matrix.shape)
+            samples = x.narrow(-2, first, matrix.shape[1])
+            made = y.narrow(-2, start, matrix.shape[0])
+            if number == 0:
+                multiply(m, samples, out=made)
+            else:
+                add(made, m, samples, out=made)
+
+
+def _is_matrix(x: Tensor, axis: int) -> bool:
+    """Whether the other axes can be seen as one."""
+    if x.ndim == 3 and axis == 0:
+        return x.stride(1) == x.shape[2] * x.stride(2)
+    return x.ndim == 2 or (axis == 2 and x.stride(0) == x.shape[1] * x.stride(1))
+
+
+def _with_rows(x: Tensor, axis: int, merged: bool) -> Tensor:
+    """Return a view with an axis as the rows of a matrix, or of a batch of matrices."""
+    if merged and x.ndim == 3:
+        return x.flatten(1) if axis == 0 else x.flatten(0, 1).t()
+    return x.movedim(axis, -2)
+
+
+class _Bands:
+    """Makes the banded matrices of a filter; equal blocks share one small matrix."""
+
+    def __init__(self, filter_: Filter, dtype: dtype, device: device) -> None:
+        self._taps = (filter_.taps, filter_.highpass)
+        self._dtype, self._device = dtype, device
+        self._made: dict[tuple[tuple[int, ...], bytes], Tensor] = {}
+
+    def step(self, axis: int, whole: int, pairs: int) -> _Banded:
+        """Return the step of an axis."""
+        bands = tuple(zip(self._taps, (0, whole - pairs), strict=True))
+        analysis, synthesis = [], []
+        for first in range(0, pairs, _BLOCK // 2):
+            rows = range(first, min(first + _BLOCK // 2, pairs))
+            for taps, offset in bands:
+                terms = self._wrapped(*_analysis(taps, rows), 2 * pairs, 0)
+                analysis.append(_Product(offset + first, terms))
+        for first in range(0, 2 * pairs, _BLOCK):
+            rows = range(first, min(first + _BLOCK, 2 * pairs))
+            made = (self._wrapped(*_synthesis(taps, rows), pairs, offset) for taps, offset in bands)
+            synthesis.append(_Product(first, [term for terms in made for term in terms]))
+        return _Banded(axis, pairs, whole - 2 * pairs, analysis, synthesis)
+
+    def _wrapped(
+        self, matrix: NDArray[np.float64], start: int, period: int, offset: int
+    ) -> list[tuple[Tensor, int]]:
+        """Return a matrix, whose first column belongs to ``start``, wrapped at a period."""
+        columns = matrix.shape[1]
+        if columns > period:
+            folded = np.zeros((matrix.shape[0], period))
+            np.add.at(folded.T, (start + np.arange(columns)) % period, matrix.T)
+            return [(self._tensor(folded), offset)]
+        start %= period
+        split = min(columns, period - start)
+        terms = [(self._tensor(matrix[:, :split]), offset + start)]
+        if split < columns:
+            terms.append((self._tensor(matrix[:, split:]), offset))
+        return terms
+
+    def _tensor(self, matrix: NDArray[np.float64]) -> Tensor:
+        import torch
+
+        key = (matrix.shape, matrix.tobytes())
+        if key not in self._made:
+            made = torch.from_numpy(np.ascontiguousarray(matrix))
+            self._made[key] = made.to(self._dtype).to(self._device)
+        return self._made[key]
+
+
+def _analysis(taps: NDArray[np.float64], rows: range) -> tuple[NDArray[np.float64], int]:
+    """Return the matrix of some coefficients, and the first sample that it concerns."""
+    matrix = np.zeros((len(rows), 2 * len(rows) - 2 + len(taps)))
+    for i in range(len(rows)):
+        matrix[i, 2 * i : 2 * i + len(taps)] = taps
+    return matrix, 2 * rows.start
+
+
+def _synthesis(taps: NDArray[np.float64], rows: range) -> tuple[NDArray[np.float64], int]:
+    """Return the matrix of some samples, and the first coefficient that it concerns."""
+    # Sample i meets coefficient k by the tap i - 2 k.
+    start = -((len(taps) - 1 - rows.start) // 2)
+    tap = np.array(rows)[:, None] - 2 * np.arange(start, rows[-1] // 2 + 1)
+    inside = (tap >= 0) & (tap < len(taps))
+    return np.where(inside, taps[tap.clip(0, len(taps) - 1)], 0.0), start
