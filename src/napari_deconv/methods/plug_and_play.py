@@ -1,0 +1,234 @@
+"""Plug and play: restoration built around a denoiser."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from napari_deconv.operators.denoisers import denoisers
+from napari_deconv.operators.gradients import seams
+from napari_deconv.operators.slabs import inner, slabs
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from napari_deconv.operators.convolution import Convolution
+    from napari_deconv.operators.denoisers import Denoiser
+
+    DenoiserName = str
+else:
+    DenoiserName = Literal[tuple(denoisers())]
+
+# Half-quadratic splitting begins at this many times the image's noise and comes down to it in so
+# many steps.
+_FIRST, _STEPS = 8.0, 8
+# ADMM begins here. Where its change falls by less than this share, the penalty rises by a factor
+# (Chan et al. 2017), until the denoiser is asked for so little that nothing could change any more.
+_ADMM_FIRST, _ENOUGH, _RISE, _LAST = 4.0, 0.9, 1.6, 1e-3
+# Conjugate gradients of a data step: relative residual to reach, and most steps towards it.
+_TOLERANCE, _MOST_STEPS = 1e-3, 60
+
+
+def _noise(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+    """Return the standard deviation of what differs from pixel to pixel along both diagonals.
+
+    Hardly any light does, since it has been blurred; a root mean square, because the median of an
+    image of few photons is zero.
+    """
+    del blur, parameters
+    detail = data[..., 1:, 1:] - data[..., 1:, :-1] - data[..., :-1, 1:] + data[..., :-1, :-1]
+    found = float(detail.square().mean().sqrt()) / 2 if detail.numel() else 0.0
+    return max(found, 1e-4 * float(data.square().mean().sqrt()), 1e-30)
+
+
+@method(
+    "plug-and-play",
+    title="Plug and play",
+    group="sparse",
+    converges=True,
+    cites=[
+        "Venkatakrishnan et al. 2013, doi:10.1109/GlobalSIP.2013.6737048",
+        "Chan et al. 2017, doi:10.1109/TCI.2016.2629286",
+        "Zhang et al. 2022, doi:10.1109/TPAMI.2021.3088914",
+    ],
+    arrays=lambda _: (14.0, 2.0),
+)
+def plug_and_play(
+    data: Tensor,
+    blur: Convolution,
+    *,
+    iterations: Annotated[int, Range(1, 10000)] = 30,
+    denoiser: DenoiserName = "wavelet",
+    strength: Annotated[
+        float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(2e-2, 2.0)
+    ] = "auto",
+    scheme: Annotated[Literal["half-quadratic", "admm", "ista"], Advanced()] = "half-quadratic",
+    positive: Annotated[bool, Advanced()] = True,
+    noise: Annotated[
+        float | Literal["auto"], Range(1e-30), Unit("counts"), Auto(_noise), Advanced()
+    ] = "auto",
+) -> Iterator[tuple[Tensor, float]]:
+    r"""For objects that a denoiser knows well; it deblurs and denoises by turns.
+
+    .. math::
+        x \leftarrow \arg\min_x \tfrac12 |Hx - y|^2 + \tfrac{\mu}{2} |x - v|^2, \qquad
+        v \leftarrow D_\sigma(x), \qquad \mu = \lambda s^2 / \sigma^2
+
+    with the noise s of the image. The denoiser D takes the place of a prior's proximal operator.
+    Half-quadratic splitting (Zhang et al. 2022) lowers :math:`\sigma` from eight times the noise to
+    the noise itself, step by step. ADMM (Venkatakrishnan et al. 2013) adds a dual variable, and
+    raises :math:`\mu`, which lowers :math:`\sigma`, whenever its variables do not settle (Chan et
+    al. 2017), so that it comes to rest around any denoiser. ISTA takes a gradient step in place of
+    the first minimisation. Each step tells how much its variables still change.
+
+    Parameters
+    ----------
+    data
+        Image y.
+    blur
+        Forward model H.
+    iterations
+        How many steps to take: more steps come closer to where nothing changes.
+    denoiser
+        What objects look like: even patches with sharp edges (tv), of few wavelets (wavelet), or
+        patches that come back elsewhere (non-local-means).
+    strength
+        Weight of the denoiser against the image: larger is smoother, smaller keeps more noise.
+        Automatic tries some on a region and takes the one that predicts unseen photons best.
+    scheme
+        How the two are brought together: in the fewest steps (half-quadratic), with the image
+        explained best (admm), or in many small steps (ista).
+    positive
+        Keep negative values out of the result.
+    noise
+        Standard deviation s of the noise in the image; automatic measures it.
+    """
+    denoise = _centred(denoisers()[denoiser], blur, positive=positive)
+    schemes = {"half-quadratic": _half_quadratic, "admm": _admm, "ista": _ista}
+    steps = schemes[scheme](data, blur, denoise, float(strength), float(noise))
+    yield from islice(steps, iterations)
+
+
+def _half_quadratic(
+    data: Tensor, blur: Convolution, denoise: Denoiser, strength: float, noise: float
+) -> Iterator[tuple[Tensor, float]]:
+    """Split as in Zhang et al. 2022, equation 6: sigma falls by the same factor each step."""
+    step = _DataStep(data, blur)
+    v = blur.extend(data)
+    count = 0
+    while True:
+        times = _FIRST ** max(0.0, 1 - count / _STEPS)
+        new = denoise(step(v, strength / times**2), times * noise)
+        change = _length(new - v) / max(_length(new), 1e-30)
+        v, count = new, count + 1
+        # While the noise level falls the result is not yet in question.
+        yield v, max(change, 1 - 1 / times)
+
+
+def _admm(
+    data: Tensor, blur: Convolution, denoise: Denoiser, strength: float, noise: float
+) -> Iterator[tuple[Tensor, float]]:
+    """Split as in Chan et al. 2017, algorithm 1, with their adaptive rule for the penalty."""
+    import torch
+
+    step = _DataStep(data, blur)
+    v = blur.extend(data)
+    x, dual = v.clone(), torch.zeros_like(v)
+    times, last = _ADMM_FIRST, float("inf")
+    while True:
+        penalty = strength / times**2
+        new_x = step(v - dual, penalty)
+        new_v = denoise(new_x + dual, times * noise)
+        new_dual = dual + new_x - new_v
+        pairs = ((x, new_x), (v, new_v), (dual, new_dual))
+        change = sum(_length(new - old) for old, new in pairs) / max(_length(new_v), 1e-30)
+        x, v, dual = new_x, new_v, new_dual
+        risen = change >= _ENOUGH * last
+        if risen:
+            factor = min(_RISE, (times / _LAST) ** 2)
+            times /= factor**0.5
+            dual /= factor
+        # What a new penalty moves says nothing about the old one.
+        last = float("inf") if risen else change
+        yield v, change
+
+
+def _ista(
+    data: Tensor, blur: Convolution, denoise: Denoiser, strength: float, noise: float
+) -> Iterator[tuple[Tensor, float]]:
+    """Take a gradient step of length 1/|H|^2, the inverse of the penalty, and denoise."""
+    v = blur.extend(data)
+    times = (strength / blur.norm_squared) ** 0.5
+    while True:
+        residual = blur(v, borrow=True).sub_(data)
+        slope = blur.adjoint(residual, borrow=True)
+        new = denoise(v - slope / blur.norm_squared, times * noise)
+        change = _length(new - v) / max(_length(new), 1e-30)
+        v = new
+        yield v, change
+
+
+class _DataStep:
+    """The minimiser of ``|Hx - y|^2 + mu |x - v|^2`` over x."""
+
+    def __init__(self, data: Tensor, blur: Convolution) -> None:
+        self._data, self._blur = data, blur
+        self._circular = set(getattr(blur, "borders", ())) == {"circular"}
+        if self._circular:
+            self._back = blur.spectrum(data) * blur.otf.conj()
+
+    def __call__(self, v: Tensor, mu: float) -> Tensor:
+        """Divide in Fourier space where the object repeats itself, else iterate."""
+        if not self._circular:
+            return self._conjugate_gradients(v, mu)
+        spectrum = self._blur.spectrum(v)
+        for s, b, h in slabs(spectrum, self._back, self._blur.otf):
+            s.mul_(mu).add_(b).div_(h.real.square() + h.imag.square() + mu)
+        return self._blur.from_spectrum(spectrum)
+
+    def _conjugate_gradients(self, v: Tensor, mu: float) -> Tensor:
+        """Begin at v, where all that the blur does not see is right already."""
+        import torch
+
+        blur = self._blur
+        missing = blur(v, borrow=True).neg_().add_(self._data)
+        residual = blur.adjoint(missing)
+        x, direction = v.clone(), residual.clone()
+        square = inner(residual, residual)
+        enough = _TOLERANCE**2 * square
+        for _ in range(_MOST_STEPS):
+            if square <= enough:
+                break
+            bent = blur.adjoint(blur(direction, borrow=True), borrow=True)
+            length = square / (inner(direction, bent) + mu * inner(direction, direction))
+            x.add_(direction, alpha=length)
+            residual.sub_(bent, alpha=length).sub_(direction, alpha=length * mu)
+            last, square = square, inner(residual, residual)
+            torch.add(residual, direction, alpha=square / last, out=direction)
+        return x
+
+
+def _centred(denoise: Denoiser, blur: Convolution, *, positive: bool) -> Denoiser:
+    """Turn an extended object so that the image stands between its margins, not before them."""
+    import torch
+
+    places = [(axis, seam + 1) for axis, seam in enumerate(seams(blur)) if seam is not None]
+    axes, shifts = [a for a, _ in places], [s for _, s in places]
+
+    def denoised(x: Tensor, sigma: float) -> Tensor:
+        if places:
+            x = torch.roll(x, [-s for s in shifts], axes)
+        x = denoise(x, sigma)
+        if places:
+            x = torch.roll(x, shifts, axes)
+        return x.clamp_(min=0) if positive else x
+
+    return denoised
+
+
+def _length(x: Tensor) -> float:
+    return math.sqrt(inner(x, x))
