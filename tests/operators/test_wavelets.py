@@ -199,6 +199,22 @@ def test_rotations_make_the_filter(name):
 def test_soft_threshold_is_odd():
     """Negative coefficients shrink as positive ones do; DeconvolutionLab2 enlarges them."""
     c = torch.tensor([-3.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 3.0])
-    found = soft_threshold(c, 1.0)
+    found = soft_threshold(c.clone(), 1.0)
     assert found.tolist() == [-2.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 2.0]
     assert torch.equal(found, -soft_threshold(-c, 1.0))
+
+
+@pytest.mark.parametrize("name", ["haar", "db4", "spline-1"])
+@pytest.mark.parametrize("shift", [(1, 2), (7, 0), (-3, 21)])
+def test_a_shifted_grid_is_a_rolled_array(name, shift):
+    w, x = transform((32, 48), name), random((32, 48))
+    expected = w.forward(x.roll([-s for s in shift], (0, 1)))
+    w.shift = shift
+    found = w.forward(x)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert torch.allclose(w.inverse(found), x, atol=1e-6)
+    w = transform((17, 9, 13), name)
+    x = random(w.shape)
+    w.shift = (3, 2, 5)
+    assert float(w.forward(x).norm()) == pytest.approx(float(x.norm()), rel=1e-6)
+    assert torch.allclose(w.inverse(w.forward(x)), x, atol=1e-6)

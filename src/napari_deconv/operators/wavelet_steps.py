@@ -9,6 +9,7 @@ by block, each block a small dense matrix times a view of the array.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Taps up to which a lattice is exact to rounding, and the steepest shear that it may have.
 _LATTICE, _STEEPEST = 16, 2.0
+# A rotation as three shears, a += p b; b += q a; a += p b.
+_Shear = tuple[float, float]
 # Samples made at a time by one small matrix: more of them means more multiplications with zeros,
 # fewer means products too small to be quick.
 _BLOCK = 64
@@ -33,14 +36,14 @@ class Step(Protocol):
     """Halves the first 2 ``pairs`` samples of an axis of ``whole`` samples.
 
     The approximation goes to the start and the details to the end; the samples left over stay
-    between them.
+    between them. The first pair begins at a sample ``shift``, and the last ones go round the end.
     """
 
-    def forward(self, source: Tensor, target: Tensor) -> None:
+    def forward(self, source: Tensor, target: Tensor, shift: int) -> None:
         """Write approximation and details of ``source`` to ``target``."""
         ...
 
-    def inverse(self, source: Tensor, target: Tensor) -> None:
+    def inverse(self, source: Tensor, target: Tensor, shift: int) -> None:
         """Write the samples with approximation and details ``source`` to ``target``.
 
         The source is work space.
@@ -52,7 +55,7 @@ class Steps:
     """Makes the steps of one filter."""
 
     def __init__(self, filter_: Filter, dtype: dtype, device: device) -> None:
-        self._shears: list[tuple[float, float]] = []
+        self._shears: list[_Shear] = []
         if len(filter_.taps) <= _LATTICE:
             self._shears = [(math.tan(a / 2), -math.sin(a)) for a in lattice(filter_.taps)]
         self._tame = all(abs(p) <= _STEEPEST for p, _ in self._shears)
@@ -83,78 +86,70 @@ def lattice(taps: NDArray[np.float64]) -> list[float]:
 
 
 class _Lattice:
-    """Rotations, each as three shears in place."""
+    """Rotations, each as three shears."""
 
-    def __init__(self, axis: int, whole: int, pairs: int, shears: list[tuple[float, float]]) -> None:
+    def __init__(self, axis: int, whole: int, pairs: int, shears: list[_Shear]) -> None:
         self._axis, self._whole, self._pairs, self._shears = axis, whole, pairs, shears
 
-    def forward(self, source: Tensor, target: Tensor) -> None:
+    def forward(self, source: Tensor, target: Tensor, shift: int) -> None:
         import torch
 
+        p, q = self._shears[0]
         for x, y in self._slabs(source, target):
-            even, odd, low, high = self._parts(x, y)
-            p, q = self._shears[0]
-            if self._axis == source.ndim - 1:
-                self._halves(y).copy_(self._evens_and_odds(x))
-                self._rotate(low, high, 0, p, q)
-            else:
-                torch.add(even, odd, alpha=p, out=low)
-                torch.add(odd, low, alpha=q, out=high)
-                low.add_(high, alpha=p)
-            for shift, (p, q) in enumerate(self._shears[1:], 1):
-                self._rotate(low, high, shift, p, q)
+            low, high = y[..., : self._pairs], y[..., self._whole - self._pairs :]
+            for even, odd, a, b in self._pieces(x, low, high, shift):
+                torch.add(even, odd, alpha=p, out=a)
+                torch.add(odd, a, alpha=q, out=b)
+                a.add_(b, alpha=p)
+            for apart, shear in enumerate(self._shears[1:], 1):
+                self._rotate(low, high, apart, *shear)
             self._rest(y, self._pairs).copy_(self._rest(x, 2 * self._pairs))
 
-    def inverse(self, source: Tensor, target: Tensor) -> None:
+    def inverse(self, source: Tensor, target: Tensor, shift: int) -> None:
         import torch
 
+        p, q = self._shears[0]
         for y, x in self._slabs(source, target):
-            even, odd, low, high = self._parts(x, y)
-            for shift in range(len(self._shears) - 1, 0, -1):
-                p, q = self._shears[shift]
-                self._rotate(low, high, shift, -p, -q)
-            p, q = self._shears[0]
-            if self._axis == source.ndim - 1:
-                self._rotate(low, high, 0, -p, -q)
-                self._evens_and_odds(x).copy_(self._halves(y))
-            else:
-                low.sub_(high, alpha=p)
-                torch.sub(high, low, alpha=q, out=odd)
-                torch.sub(low, odd, alpha=p, out=even)
+            low, high = y[..., : self._pairs], y[..., self._whole - self._pairs :]
+            for apart, shear in reversed([*enumerate(self._shears)][1:]):
+                self._rotate(low, high, apart, -shear[0], -shear[1])
+            for even, odd, a, b in self._pieces(x, low, high, shift):
+                a.sub_(b, alpha=p)
+                torch.sub(b, a, alpha=q, out=odd)
+                torch.sub(a, odd, alpha=p, out=even)
             self._rest(x, 2 * self._pairs).copy_(self._rest(y, self._pairs))
 
     def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Yield matching pieces that stay in the cache, with the step's axis last."""
         return slabs(source.movedim(self._axis, -1), target.movedim(self._axis, -1))
 
-    def _parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        n = self._pairs
-        return x[..., : 2 * n : 2], x[..., 1 : 2 * n : 2], y[..., :n], y[..., self._whole - n :]
-
-    def _evens_and_odds(self, x: Tensor) -> Tensor:
-        """View even and odd samples one above the other."""
-        return self._two(x, 1, 2)
-
-    def _halves(self, y: Tensor) -> Tensor:
-        """View approximation and details one above the other."""
-        return self._two(y, self._whole - self._pairs, 1)
-
-    def _two(self, x: Tensor, apart: int, step: int) -> Tensor:
-        last = x.stride(-1)
-        strides = (*x.stride()[:-1], apart * last, step * last)
-        return x.as_strided((*x.shape[:-1], 2, self._pairs), strides)
+    def _pieces(
+        self, x: Tensor, low: Tensor, high: Tensor, shift: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield both samples of the pairs, and where they go; a pair may lie across the end."""
+        period = 2 * self._pairs
+        shift %= period
+        inside = (period - shift) // 2
+        ends = (0, inside, inside + shift % 2, self._pairs)
+        for first, stop in pairwise(ends):
+            if first < stop:
+                even = (shift + 2 * first) % period
+                odd, length = (even + 1) % period, 2 * (stop - first) - 1
+                yield (
+                    x[..., even : even + length : 2],
+                    x[..., odd : odd + length : 2],
+                    low[..., first:stop],
+                    high[..., first:stop],
+                )
 
     def _rest(self, x: Tensor, start: int) -> Tensor:
         return x.narrow(-1, start, self._whole - 2 * self._pairs)
 
-    def _rotate(self, low: Tensor, high: Tensor, shift: int, p: float, q: float) -> None:
-        """Turn each approximation and the detail ``shift`` places on against each other."""
-        n = self._pairs
-        shift %= n
-        for a, b in (
-            (low[..., : n - shift], high[..., shift:]),
-            (low[..., n - shift :], high[..., :shift]),
-        ):
+    def _rotate(self, low: Tensor, high: Tensor, apart: int, p: float, q: float) -> None:
+        """Turn each approximation and the detail some places on against each other."""
+        apart %= self._pairs
+        split = self._pairs - apart
+        for a, b in (low[..., :split], high[..., apart:]), (low[..., split:], high[..., :apart]):
             if a.shape[-1]:
                 a.add_(b, alpha=p)
                 b.add_(a, alpha=q)
@@ -180,13 +175,19 @@ class _Banded(NamedTuple):
     analysis: list[_Product]
     synthesis: list[_Product]
 
-    def forward(self, source: Tensor, target: Tensor) -> None:
-        _multiply(self.analysis, source, target, self.axis)
+    def forward(self, source: Tensor, target: Tensor, shift: int) -> None:
+        samples = source.narrow(self.axis, 0, 2 * self.pairs)
+        if shift:
+            samples = samples.roll(-shift, self.axis)
+        _multiply(self.analysis, samples, target, self.axis)
         left = source.narrow(self.axis, 2 * self.pairs, self.rest)
         target.narrow(self.axis, self.pairs, self.rest).copy_(left)
 
-    def inverse(self, source: Tensor, target: Tensor) -> None:
+    def inverse(self, source: Tensor, target: Tensor, shift: int) -> None:
         _multiply(self.synthesis, source, target, self.axis)
+        if shift:
+            samples = target.narrow(self.axis, 0, 2 * self.pairs)
+            samples.copy_(samples.roll(shift, self.axis))
         left = source.narrow(self.axis, self.pairs, self.rest)
         target.narrow(self.axis, 2 * self.pairs, self.rest).copy_(left)
 

@@ -8,7 +8,7 @@ from napari_deconv.operators.wavelet_filters import wavelet_filter
 from napari_deconv.operators.wavelet_steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor, device, dtype
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def soft_threshold(coefficients: Tensor, threshold: float) -> Tensor:
-    """Bring every coefficient nearer to zero by a threshold, and those below it to zero."""
-    return coefficients - coefficients.clamp(-threshold, threshold)
+    """Bring coefficients nearer to zero by a threshold, in place, and the smaller ones to zero."""
+    return coefficients.sub_(coefficients.clamp(-threshold, threshold))
 
 
 class WaveletTransform:
@@ -47,6 +47,8 @@ class WaveletTransform:
         How often each axis is halved.
     approximation
         Where among the coefficients the approximation is.
+    shift
+        Where the grid of the wavelets begins along each axis: as if the arrays were rolled by it.
 
     Raises
     ------
@@ -79,7 +81,7 @@ class WaveletTransform:
             if not axes:
                 break
             # The last axis first: an array with padded rows can be read so at once.
-            steps = [make.make(a, whole[a], core[a] // 2) for a in reversed(axes)]
+            steps = [(a, make.make(a, whole[a], core[a] // 2)) for a in reversed(axes)]
             self._levels.append(_Level(tuple(slice(n) for n in whole), steps))
             for a in axes:
                 core[a] //= 2
@@ -87,6 +89,7 @@ class WaveletTransform:
                 halved[a] += 1
         self.scales = tuple(halved)
         self.approximation = tuple(slice(n) for n in whole)
+        self.shift: Sequence[int] = (0,) * len(whole)
         self._here = torch.empty(self.shape, dtype=dtype, device=device)
         self._there = torch.empty_like(self._here)
 
@@ -104,7 +107,7 @@ class WaveletTransform:
         if not self._levels and not self._owns(x):
             self._here.copy_(x)
         for level in self._levels:
-            self._run(level.corner, [step.forward for step in level.steps], x)
+            self._run(level, x)
             x = self._here
         return self._here if borrow else self._here.clone()
 
@@ -113,22 +116,23 @@ class WaveletTransform:
         if not self._owns(coefficients):
             self._here.copy_(coefficients)
         for level in reversed(self._levels):
-            steps = [step.inverse for step in reversed(level.steps)]
-            self._run(level.corner, steps, self._here)
+            self._run(level, self._here, back=True)
         return self._here if borrow else self._here.clone()
 
     def _owns(self, x: Tensor) -> bool:
         return x.data_ptr() == self._here.data_ptr()
 
-    def _run(
-        self, corner: tuple[slice, ...], passes: list[Callable[[Tensor, Tensor], None]], x: Tensor
-    ) -> None:
+    def _run(self, level: _Level, x: Tensor, *, back: bool = False) -> None:
         """Pass the corner of x to and fro between the two buffers; it ends up in ``_here``."""
+        corner, steps = level
+        # Coarser scales lie on the grid of the finest.
+        finest = level is self._levels[0]
         source, target, other = x[corner], self._there[corner], self._here[corner]
-        for apply in passes:
-            apply(source, target)
+        for axis, step in reversed(steps) if back else steps:
+            apply = step.inverse if back else step.forward
+            apply(source, target, self.shift[axis] if finest else 0)
             source, target, other = target, other, target
-        if len(passes) % 2 == 0:
+        if len(steps) % 2 == 0:
             return
         if source.shape == self.shape:
             self._here, self._there = self._there, self._here
@@ -137,7 +141,7 @@ class WaveletTransform:
 
 
 class _Level(NamedTuple):
-    """One scale: the corner that is transformed, and what is done along its axes in turn."""
+    """One scale: the corner that is transformed, and what is done along which axis in turn."""
 
     corner: tuple[slice, ...]
-    steps: list[Step]
+    steps: list[tuple[int, Step]]
