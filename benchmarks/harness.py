@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -165,18 +166,28 @@ class Worker:
         return float(self.ask(message)["seconds"])
 
     def ask(self, message: dict[str, Any], limit: float | None = None) -> dict[str, Any]:
-        """Return the answer to a message; the process is ended after ``limit`` seconds."""
+        """Return the answer to a message; after ``limit`` seconds of work the process is ended."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
         if limit is None:
             return self._answer()
-        timer = threading.Timer(limit, self._process.kill)
-        timer.start()
+        done = threading.Event()
+        watch = threading.Thread(target=self._end_after, args=(limit, done))
+        watch.start()
         try:
             return self._answer()
         finally:
-            timer.cancel()
+            done.set()
+            watch.join()
+
+    def _end_after(self, limit: float, done: threading.Event) -> None:
+        process = psutil.Process(self._process.pid)
+        started = sum(process.cpu_times()[:2])
+        while not done.wait(0.5):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if sum(process.cpu_times()[:2]) - started > limit:
+                    process.kill()
 
     def slope(self, few: int, many: int) -> tuple[float, float]:
         """Return the seconds an iteration takes, and what others took of the machine meanwhile."""

@@ -202,7 +202,7 @@ def beside(
 
         def theirs(function: str, **options: Any) -> float:
             message = {"function": function, "options": options}
-            return float(worker.ask(message | paths)["seconds"])
+            return float(worker.ask(message | paths)["clock"])
 
         def add(function: str, borders: str, peer: float, mine: float) -> None:
             goal = QUICKER if borders == "extended" else None

@@ -34,43 +34,29 @@ def tables(cells: dict[str, dict[str, Any]]) -> str:
         ],
     )
     text += verdicts(cells)
+    header = ["", "PSNR", "SSIM", "SNR", "seconds", "MB", "best PSNR", "at"]
     for name in names:
-        searched = any("best" in cell for cell in cells.values() if cell["case"] == name)
-        header = [
-            "",
-            "PSNR",
-            "SSIM",
-            "SNR",
-            "seconds",
-            "MB",
-            *(["best PSNR", "at"] if searched else []),
-        ]
-        body = []
-        for line in lines:
-            cell = at.get((name, line))
-            if cell is None:
-                continue
-            if "error" in cell:
-                body.append([line, cell["error"].split("\n")[0][:60], *[""] * (len(header) - 2)])
-                continue
-            memory = cell["memory"]
-            columns = [
-                line,
-                _number(cell, "psnr", 2),
-                _number(cell, "ssim", 3),
-                _number(cell, "snr", 2),
-            ]
-            columns += [f"{cell['seconds']:.2g}", "" if memory is None else f"{memory / 1e6:.0f}"]
-            if searched:
-                best = cell.get("best")
-                columns += (
-                    [f"{best['psnr']:.2f}", f"{best['of']} {best['value']:.3g}"]
-                    if best
-                    else ["", ""]
-                )
-            body.append(columns)
+        body = [columns(line, at[name, line]) for line in lines if (name, line) in at]
         text += ["", f"## {name[0].upper()}{name[1:]}", "", *markdown(header, body)]
     return "\n".join(text) + "\n"
+
+
+def columns(line: str, cell: dict[str, Any]) -> list[str]:
+    """Return a row of a data set's table."""
+    if "error" in cell:
+        return [line, cell["error"].split("\n")[0][:60], *[""] * 6]
+    scores = [
+        _number(cell, name, digits) for name, digits in (("psnr", 2), ("ssim", 3), ("snr", 2))
+    ]
+    seconds, memory, best = cell.get("seconds"), cell.get("memory"), cell.get("best")
+    return [
+        line,
+        *scores,
+        "" if seconds is None else f"{seconds:.2g}",
+        "" if memory is None else f"{memory / 1e6:.0f}",
+        _number(best, "psnr", 2) if best else "",
+        f"{best['of'].replace('_', ' ')} {best['value']:.3g}" if best else "",
+    ]
 
 
 def verdicts(cells: dict[str, dict[str, Any]]) -> list[str]:

@@ -3,9 +3,10 @@
     python restorers.py PACKAGE
 
 It answers each line of JSON on standard input, ``{"function": NAME, "data": FILE, "psf": FILE,
-"options": {...}, "out": FILE}``, with the seconds and the memory that took: the highest resident
-size meanwhile, beyond that before. Packages besides ours get the image scaled to a maximum of one,
-which is what their defaults are made for, and the result is scaled back.
+"options": {...}, "out": FILE}``, with the processor's seconds, those on the clock, and the memory
+that took: the highest resident size meanwhile, beyond that before. Packages besides ours get the
+image scaled to a maximum of one, which is what their defaults are made for, and the result is
+scaled back.
 """
 
 from __future__ import annotations
@@ -101,14 +102,15 @@ def main(package: str) -> None:
                 restore(corner, kernel, function=message["function"], **message["options"])
             warm = True
         before = forgotten_peak()
-        started = time.perf_counter()
+        started, clock = time.process_time(), time.perf_counter()
         try:
             result, about = restore(data, psf, function=message["function"], **message["options"])
         except Exception as error:
             # A peer that fails has a cell that says so.
             print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
             continue
-        answer = {"seconds": time.perf_counter() - started, "about": about}
+        answer = {"seconds": time.process_time() - started, "about": about}
+        answer["clock"] = time.perf_counter() - clock
         answer["memory"] = workers.peak() - before if before else None
         np.save(message["out"], np.asarray(result, np.float32).reshape(data.shape) * scale)
         print(json.dumps(answer, default=float), flush=True)

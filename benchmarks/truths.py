@@ -41,14 +41,14 @@ def cases(folder: Path, photographs: int) -> Iterator[Case]:
 
     spacing = (0.25, 0.1, 0.1)
     scope = nd.Microscope(numerical_aperture=1.2, immersion_index=1.33, emission_wavelength=0.52)
-    psf = nd.generate_psf(scope, (31, 47, 47), spacing)
+    psf = nd.generate_psf(scope, (21, 33, 33), spacing)
     (pollen,) = read("stacks/pollen.tif")
     # The middle is seen of a scene that goes on to its sides.
-    seen = (slice(None), slice(64, 192), slice(64, 192))
+    seen = (slice(4, 28), slice(80, 176), slice(80, 176))
     for photons in (1000, 100, 10):
         yield simulated(f"pollen, {photons} photons", pollen, psf, photons, seen, spacing)
-    threads = filaments((32, 192, 192), count=40, spacing=spacing, seed=2)
-    seen = (slice(None), slice(32, 160), slice(32, 160))
+    threads = filaments((32, 160, 160), count=30, spacing=spacing, seed=2)
+    seen = (slice(4, 28), slice(32, 128), slice(32, 128))
     yield simulated("filaments, 50 photons", threads, psf, 50, seen, spacing)
 
     truth, data, psf = read(
