@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from napari_deconv.operators import gradients
+from napari_deconv.operators import fused, gradients
 from napari_deconv.operators.slabs import inner
 
 if TYPE_CHECKING:
@@ -46,13 +46,16 @@ class Prior(Protocol):
         """Return ``phi(L x)``."""
         ...
 
-    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
-        """Take the step of ADMM that concerns the prior.
+    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
+        """Set ``dual``, u, to the projection of ``L x + u`` onto the dual ball of that radius.
 
-        With a = L x + u, the scaled dual u (changed in place) becomes a's projection onto the dual
-        ball of radius ``threshold``, w = a - u the split variable, and ``L^T (w - u)`` is added to
-        ``into``. Returns ``|L x - w|^2``, which is how much u changed.
+        That is all of an ADMM step that concerns the prior: with a = L x + u the split variable is
+        w = a - u' for the new u', so that ``w - L x = u - u'``. Returns the square of its length.
         """
+        ...
+
+    def adjoint(self, dual: Tensor, into: Tensor) -> None:
+        """Set ``into`` to ``L^T dual``."""
         ...
 
 
@@ -72,7 +75,8 @@ class Differences:
     """
 
     def __init__(self, blur: Convolution, order: int) -> None:
-        self._blur, self._weights = blur, gradients.weights(blur.spacing)
+        self._blur, self._order = blur, order
+        self._weights = gradients.weights(blur.spacing)
         self._wraps = gradients.wraps(blur)
         ndim = len(blur.object_shape)
         self.components: float = ndim if order == 1 else ndim * (ndim + 1) // 2
@@ -109,31 +113,34 @@ class Differences:
         lengths = self._forward(x, self._weights, self._wraps).square_().sum(0).sqrt_()
         return float(lengths.sum(dtype=torch.float64))
 
-    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
-        """Take the step of ADMM that concerns the prior, a few rows at a time."""
+    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
+        """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
         import torch
 
-        moved = 0.0
-        rows = x.shape[0]
+        if fused.usable(x, self._wraps):
+            return fused.project(self._order, x, dual, self._weights, threshold)
+        moved, rows = 0.0, x.shape[0]
         step = rows
         if x.device.type == "cpu":
             step = max(1, _ELEMENTS * rows // dual.numel())
         for first in range(0, rows, step):
-            stop = min(first + step, rows)
-            u = dual[:, first:stop]
+            u = dual[:, first : first + step]
+            stop = first + u.shape[1]
             a = self._forward(x, self._weights, self._wraps, rows=(first, stop)).add_(u)
             length = torch.linalg.vector_norm(a, dim=0).clamp_(min=1e-30)
-            shrink = torch.div(threshold, length).clamp_(max=1)
-            moved += _distance_after(u, a, shrink)
-            # w - u = a - 2 u
-            a.sub_(u, alpha=2)
-            self._adjoint(a, self._weights, self._wraps, rows=(first, stop), into=into)
+            moved += _replace(u, a.mul_(torch.div(threshold, length).clamp_(max=1)))
         return moved
 
+    def adjoint(self, dual: Tensor, into: Tensor) -> None:
+        """Set ``into`` to ``L^T dual``."""
+        if fused.usable(into, self._wraps):
+            fused.adjoint(self._order, dual, self._weights, into)
+        else:
+            self._adjoint(dual, self._weights, self._wraps, into=into.zero_())
 
-def _distance_after(u: Tensor, a: Tensor, shrink: Tensor) -> float:
-    """Set u to ``a * shrink``; return the square of how far it moved."""
-    new = a * shrink
+
+def _replace(u: Tensor, new: Tensor) -> float:
+    """Set u to new; return the square of how far it moved."""
     u.sub_(new)
     moved = inner(u, u)
     u.copy_(new)
@@ -183,13 +190,12 @@ class Wavelet:
         coefficients[self._transform.approximation] = 0
         return float(coefficients.abs_().sum(dtype=torch.float64))
 
-    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
-        """Take the step of ADMM that concerns the prior."""
-        a = self._transform.forward(x).add_(dual)
-        new = a.clamp(-threshold, threshold)
+    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
+        """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
+        new = self._transform.forward(x).add_(dual).clamp_(-threshold, threshold)
         new[self._transform.approximation] = 0
-        dual.sub_(new)
-        moved = inner(dual, dual)
-        dual.copy_(new)
-        into.add_(self._transform.inverse(a.sub_(new, alpha=2)))
-        return moved
+        return _replace(dual, new)
+
+    def adjoint(self, dual: Tensor, into: Tensor) -> None:
+        """Set ``into`` to ``L^T dual``."""
+        into.copy_(self._transform.inverse(dual))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from napari_deconv.operators import fused
 from napari_deconv.operators.slabs import inner, slabs
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class Misfit:
         """
         import torch
 
+        whole = (True,) * prediction.ndim
+        if self.kind == "poisson" and fused.usable(prediction, whole):
+            return fused.photons(prediction, dual, self.data, self.floor, hold)
         moved = size = 0.0
         for q, u, y, b in slabs(prediction, dual, self.data, self.floor):
             size += inner(q, q)
@@ -122,30 +126,62 @@ def minimise(
         blur, x, hold_data, [prior for prior, _ in terms], hold, hold_positive
     )
     # The positive variable and its dual in one: v is its positive part, the dual its negative one.
-    signed, estimate, target = x, x.clone(), torch.empty_like(x)
+    signed, estimate = x, x.clone()
     dual = torch.zeros_like(misfit.data)
     duals = [prior.dual() for prior, _ in terms]
+    # L^T u of all priors, before and after a step.
+    bent, target = torch.zeros_like(x), torch.zeros_like(x)
+    part = torch.empty_like(x) if len(terms) > 1 else target
     while True:
         change, size = misfit.advance(update.predict(), dual, hold_data)
         moved = hold_data * change
         update.take()
         x = update.object()
-        target.zero_()
-        for (prior, strength), u in zip(terms, duals, strict=True):
-            moved += hold * prior.advance(x, u, strength / hold, target)
-        if positive:
-            for s, v, t, e in slabs(signed, x, target, estimate):
-                negative = s.clamp(max=0)
-                torch.add(v, negative, out=s)
-                torch.clamp(s, min=0, out=e)
-                t.mul_(hold).add_(s.abs(), alpha=hold_positive)
-                negative.sub_(s.clamp(max=0))
-                moved += hold_positive * inner(negative, negative)
-        else:
-            estimate.copy_(x)
-            target *= hold
+        for number, ((prior, strength), u) in enumerate(zip(terms, duals, strict=True)):
+            moved += hold * prior.project(x, u, strength / hold)
+            prior.adjoint(u, target if number == 0 else part)
+            if number:
+                target += part
+        # With w - u = L x + u_before - 2 u; the L x of it is the business of the update.
+        moved += hold_positive * _assemble(
+            x, signed if positive else None, estimate, bent, target, hold, hold_positive
+        )
+        bent, target = target, bent
         update.solve(target)
         yield estimate, (moved / max(hold_data * size, 1e-30)) ** 0.5
+
+
+def _assemble(
+    x: Tensor,
+    signed: Tensor | None,
+    estimate: Tensor,
+    bent: Tensor,
+    target: Tensor,
+    hold: float,
+    hold_positive: float,
+) -> float:
+    """Take the step of the positive variable, and leave in ``bent`` what x is to be drawn to.
+
+    That is, of the priors, ``L^T u_before - 2 L^T u`` (``bent`` and ``target`` as they come in),
+    and v minus its dual. Returns how far that dual moved, squared.
+    """
+    import torch
+
+    if fused.usable(estimate, (True,)):
+        return fused.assemble(x, signed, estimate, bent, target, hold, hold_positive)
+    moved = 0.0
+    for v, s, e, b, t in slabs(x, x if signed is None else signed, estimate, bent, target):
+        b.sub_(t, alpha=2).mul_(hold)
+        if signed is None:
+            e.copy_(v)
+            continue
+        negative = s.clamp(max=0)
+        torch.add(v, negative, out=s)
+        torch.clamp(s, min=0, out=e)
+        b.add_(s.abs(), alpha=hold_positive)
+        negative.sub_(s.clamp(max=0))
+        moved += inner(negative, negative)
+    return moved
 
 
 class _Fourier:
@@ -162,10 +198,10 @@ class _Fourier:
     ) -> None:
         import torch
 
-        self._blur, self._hold = blur, hold_data
-        self._rest: Tensor = torch.tensor(hold_positive, dtype=blur.dtype, device=blur.device)
+        self._blur, self._hold, self._hold_positive = blur, hold_data, hold_positive
+        self._bend: Tensor = torch.zeros((), dtype=blur.dtype, device=blur.device)
         for prior in priors:
-            self._rest = self._rest + hold * prior.symbol(blur.grid)
+            self._bend = self._bend + hold * prior.symbol(blur.grid)
         blur.transform.work.copy_(x)
         self._spectrum = blur.transform.forward().clone()
         self._back = torch.empty_like(self._spectrum)
@@ -196,10 +232,14 @@ class _Fourier:
         transform = self._blur.transform
         transform.work.copy_(target)
         spectrum = transform.forward()
-        arrays = (self._spectrum, self._back, spectrum, self._blur.otf, self._rest)
-        for x, b, s, h, rest in slabs(*arrays):
-            power = h.real.square().addcmul_(h.imag, h.imag).mul_(self._hold).add_(rest)
-            x.copy_(s).add_(b).div_(power.clamp_(min=1e-30))
+        arrays = (self._spectrum, self._back, spectrum, self._blur.otf, self._bend)
+        if fused.usable(transform.work, (True,)):
+            fused.divide(*arrays, (self._hold, self._hold_positive))
+            return
+        for x, b, s, h, bend in slabs(*arrays):
+            power = h.real.square().addcmul_(h.imag, h.imag).mul_(self._hold)
+            power.add_(bend).add_(self._hold_positive)
+            x.mul_(bend).add_(s).add_(b).div_(power.clamp_(min=1e-30))
 
 
 class _ConjugateGradients:
@@ -233,6 +273,8 @@ class _ConjugateGradients:
     def solve(self, target: Tensor) -> None:
         """Take conjugate-gradient steps towards the next x, from the last one."""
         residual = target + self._back - self._normal(self._x)
+        for prior in self._priors:
+            residual.add_(prior.normal(self._x), alpha=self._hold)
         direction = residual.clone()
         square = inner(residual, residual)
         for _ in range(_INNER_STEPS):
