@@ -108,9 +108,9 @@ def fista(
         for new, x, s, m in slabs(step(point), estimate, point, mean):
             if positive:
                 new.clamp_(min=0)
-            change = new - x
-            too_far += inner(s.sub_(new), change)
-            torch.add(new, change, out=s)
+            back = x.sub_(new)
+            too_far -= inner(s.sub_(new), back)
+            torch.sub(new, back, out=s)
             x.copy_(new)
             if cycle_spinning:
                 m.lerp_(new, 1 / min(number + 1, GRIDS))

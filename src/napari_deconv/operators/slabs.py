@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 _ELEMENTS = 1 << 18
 
 
-def slabs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def slabs(*tensors: Tensor, elements: int = _ELEMENTS) -> Iterator[tuple[Tensor, ...]]:
     """Yield matching views along the first axis; on a GPU the tensors as they are.
 
     Several element-wise operations on one slab after another read memory once, where the same
-    operations on whole arrays read it each time.
+    operations on whole arrays read it each time. A slab has about so many ``elements``.
     """
     first = tensors[0]
-    if first.device.type != "cpu" or first.numel() <= _ELEMENTS:
+    if first.device.type != "cpu" or first.numel() <= elements:
         yield tensors
         return
-    step = max(1, _ELEMENTS * first.shape[0] // first.numel())
+    step = max(1, elements * first.shape[0] // first.numel())
     for start in range(0, first.shape[0], step):
         yield tuple(t[start : start + step] if t.ndim else t for t in tensors)
 

@@ -18,7 +18,7 @@ from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.wavelet_filters import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, device, dtype
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _LATTICE, _STEEPEST = 16, 2.0
 # A rotation as three shears, a += p b; b += q a; a += p b.
 _Shear = tuple[float, float]
+# Larger slabs than elsewhere: the operations are many and short.
+_ELEMENTS = 1 << 20
 # Samples made at a time by one small matrix: more of them means more multiplications with zeros,
 # fewer means products too small to be quick.
 _BLOCK = 64
@@ -36,19 +38,48 @@ class Step(Protocol):
     """Halves the first 2 ``pairs`` samples of an axis of ``whole`` samples.
 
     The approximation goes to the start and the details to the end; the samples left over stay
-    between them. The first pair begins at a sample ``shift``, and the last ones go round the end.
+    between them. The first pair begins at the sample ``shift[axis]``, and the last ones go round
+    the end.
     """
 
-    def forward(self, source: Tensor, target: Tensor, shift: int) -> None:
+    def forward(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         """Write approximation and details of ``source`` to ``target``."""
         ...
 
-    def inverse(self, source: Tensor, target: Tensor, shift: int) -> None:
+    def inverse(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         """Write the samples with approximation and details ``source`` to ``target``.
 
         The source is work space.
         """
         ...
+
+
+class Planes:
+    """Steps along the last two of three axes, some planes at a time, so that they stay in cache."""
+
+    def __init__(self, last: Step, middle: Step) -> None:
+        self._last, self._middle = last, middle
+
+    def forward(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
+        """As of :class:`Step`."""
+        for x, between, y in self._slabs(source, target):
+            self._last.forward(x, between, shift)
+            self._middle.forward(between, y, shift)
+
+    def inverse(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
+        """As of :class:`Step`."""
+        for x, between, y in self._slabs(source, target):
+            self._middle.inverse(x, between, shift)
+            self._last.inverse(between, y, shift)
+
+    def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        import torch
+
+        between: Tensor | None = None
+        for x, y in slabs(source, target, elements=_ELEMENTS // 2):
+            if between is None:
+                between = torch.empty(y.shape, dtype=y.dtype, device=y.device)
+            yield x, between[: y.shape[0]], y
 
 
 class Steps:
@@ -91,13 +122,13 @@ class _Lattice:
     def __init__(self, axis: int, whole: int, pairs: int, shears: list[_Shear]) -> None:
         self._axis, self._whole, self._pairs, self._shears = axis, whole, pairs, shears
 
-    def forward(self, source: Tensor, target: Tensor, shift: int) -> None:
+    def forward(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         import torch
 
         p, q = self._shears[0]
         for x, y in self._slabs(source, target):
             low, high = y[..., : self._pairs], y[..., self._whole - self._pairs :]
-            for even, odd, a, b in self._pieces(x, low, high, shift):
+            for even, odd, a, b in self._pieces(x, low, high, shift[self._axis]):
                 torch.add(even, odd, alpha=p, out=a)
                 torch.add(odd, a, alpha=q, out=b)
                 a.add_(b, alpha=p)
@@ -105,7 +136,7 @@ class _Lattice:
                 self._rotate(low, high, apart, *shear)
             self._rest(y, self._pairs).copy_(self._rest(x, 2 * self._pairs))
 
-    def inverse(self, source: Tensor, target: Tensor, shift: int) -> None:
+    def inverse(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         import torch
 
         p, q = self._shears[0]
@@ -113,7 +144,7 @@ class _Lattice:
             low, high = y[..., : self._pairs], y[..., self._whole - self._pairs :]
             for apart, shear in reversed([*enumerate(self._shears)][1:]):
                 self._rotate(low, high, apart, -shear[0], -shear[1])
-            for even, odd, a, b in self._pieces(x, low, high, shift):
+            for even, odd, a, b in self._pieces(x, low, high, shift[self._axis]):
                 a.sub_(b, alpha=p)
                 torch.sub(b, a, alpha=q, out=odd)
                 torch.sub(a, odd, alpha=p, out=even)
@@ -121,7 +152,8 @@ class _Lattice:
 
     def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Yield matching pieces that stay in the cache, with the step's axis last."""
-        return slabs(source.movedim(self._axis, -1), target.movedim(self._axis, -1))
+        ends = (t.movedim(self._axis, -1) for t in (source, target))
+        return slabs(*ends, elements=_ELEMENTS)
 
     def _pieces(
         self, x: Tensor, low: Tensor, high: Tensor, shift: int
@@ -175,19 +207,19 @@ class _Banded(NamedTuple):
     analysis: list[_Product]
     synthesis: list[_Product]
 
-    def forward(self, source: Tensor, target: Tensor, shift: int) -> None:
+    def forward(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         samples = source.narrow(self.axis, 0, 2 * self.pairs)
-        if shift:
-            samples = samples.roll(-shift, self.axis)
+        if shift[self.axis]:
+            samples = samples.roll(-shift[self.axis], self.axis)
         _multiply(self.analysis, samples, target, self.axis)
         left = source.narrow(self.axis, 2 * self.pairs, self.rest)
         target.narrow(self.axis, self.pairs, self.rest).copy_(left)
 
-    def inverse(self, source: Tensor, target: Tensor, shift: int) -> None:
+    def inverse(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         _multiply(self.synthesis, source, target, self.axis)
-        if shift:
+        if shift[self.axis]:
             samples = target.narrow(self.axis, 0, 2 * self.pairs)
-            samples.copy_(samples.roll(shift, self.axis))
+            samples.copy_(samples.roll(shift[self.axis], self.axis))
         left = source.narrow(self.axis, self.pairs, self.rest)
         target.narrow(self.axis, 2 * self.pairs, self.rest).copy_(left)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_deconv.operators.wavelet_filters import wavelet_filter
-from napari_deconv.operators.wavelet_steps import Steps
+from napari_deconv.operators.wavelet_steps import Planes, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +80,9 @@ class WaveletTransform:
             axes = [a for a, n in enumerate(core) if halved[a] == scale and n >= shortest]
             if not axes:
                 break
-            # The last axis first: an array with padded rows can be read so at once.
-            steps = [(a, make.make(a, whole[a], core[a] // 2)) for a in reversed(axes)]
+            steps: list[Step] = [make.make(a, whole[a], core[a] // 2) for a in reversed(axes)]
+            if axes[-2:] == [1, 2]:
+                steps[:2] = [Planes(steps[0], steps[1])]
             self._levels.append(_Level(tuple(slice(n) for n in whole), steps))
             for a in axes:
                 core[a] //= 2
@@ -126,11 +127,10 @@ class WaveletTransform:
         """Pass the corner of x to and fro between the two buffers; it ends up in ``_here``."""
         corner, steps = level
         # Coarser scales lie on the grid of the finest.
-        finest = level is self._levels[0]
+        shift = self.shift if level is self._levels[0] else (0,) * len(self.shape)
         source, target, other = x[corner], self._there[corner], self._here[corner]
-        for axis, step in reversed(steps) if back else steps:
-            apply = step.inverse if back else step.forward
-            apply(source, target, self.shift[axis] if finest else 0)
+        for step in reversed(steps) if back else steps:
+            (step.inverse if back else step.forward)(source, target, shift)
             source, target, other = target, other, target
         if len(steps) % 2 == 0:
             return
@@ -141,7 +141,7 @@ class WaveletTransform:
 
 
 class _Level(NamedTuple):
-    """One scale: the corner that is transformed, and what is done along which axis in turn."""
+    """One scale: the corner that is transformed, and what is done along its axes in turn."""
 
     corner: tuple[slice, ...]
-    steps: list[tuple[int, Step]]
+    steps: list[Step]
