@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from napari_deconv import restore
 from napari_deconv.methods.richardson_lucy import first_estimate, richardson_lucy
 from napari_deconv.methods.richardson_lucy_tv import richardson_lucy_tv, variation
+from napari_deconv.operators import fused
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.gradients import gradient
 from problems import gaussian_psf, photographed, relative_rmse
@@ -141,6 +142,23 @@ def test_both_updates_stand_still_at_the_same_estimate(borders):
     assert relative_rmse(again.numpy(), blur.crop(x).numpy()) < 1e-3
     # The prior does matter there.
     assert relative_rmse(alone.numpy(), blur.crop(x).numpy()) > 1e-2
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("borders", ["circular", "extended"])
+@pytest.mark.parametrize("shape", [(30, 35), (6, 14, 15), (3, 3, 4)])
+def test_compiled_loops_make_no_difference(update, borders, shape, monkeypatch):
+    pytest.importorskip("numba")
+    _, data, blur = problem(
+        borders, shape, dtype=torch.float32, spacing=(0.3, 0.1, 0.2)[-len(shape) :]
+    )
+    results = []
+    for setting in ("auto", "off"):
+        monkeypatch.setenv("NAPARI_DECONV_NUMBA", setting)
+        assert fused.usable(data, (True,) * len(shape)) == (setting == "auto")
+        # Few steps: Dey's update lets rounding grow.
+        results.append(last(data, blur, 3, strength=0.05, update=update, background=2.0))
+    assert relative_rmse(results[0].numpy(), results[1].numpy()) < 1e-4
 
 
 @pytest.mark.parametrize("update", UPDATES)

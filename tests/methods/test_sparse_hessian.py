@@ -127,20 +127,26 @@ def test_scaling_and_shifting_the_image():
     assert torch.allclose(shifted, torch.roll(found, (3, -5), (0, 1)), rtol=1e-8, atol=1e-8)
 
 
-def test_slabs_make_no_difference(monkeypatch):
+@pytest.mark.parametrize("borders", ["circular", "extended", ["extended", "circular", "extended"]])
+@pytest.mark.parametrize("shape", [(9, 6, 7), (3, 4, 8), (12, 13)])
+def test_slabs_and_compiled_loops_make_no_difference(borders, shape, monkeypatch):
     rng = np.random.default_rng(0)
-    blur = Convolution(np.ones((3, 3, 3)), (9, 6, 7), "extended", dtype=torch.float64)
-    x = torch.from_numpy(rng.standard_normal(blur.object_shape))
+    ndim = len(shape)
+    words = borders if isinstance(borders, str) else borders[-ndim:]
+    blur = Convolution(np.ones((3,) * ndim), shape, words)
+    x = torch.from_numpy(rng.standard_normal(blur.object_shape)).float()
     results = []
-    for elements in (1 << 18, 1):
+    for elements, compiled in ((1 << 18, "auto"), (1 << 18, "off"), (1, "off")):
+        monkeypatch.setenv("NAPARI_DECONV_NUMBA", compiled)
         monkeypatch.setattr("napari_deconv.methods.sparse_hessian._ELEMENTS", elements)
-        prior = Continuity(blur, (0.4, 1.0, 1.0))
-        dual = torch.from_numpy(np.random.default_rng(1).standard_normal(prior.dual().shape))
-        into = torch.zeros_like(x)
-        results.append((prior.advance(x, dual, 0.3, into), dual, into))
-    assert results[0][0] == pytest.approx(results[1][0])
-    assert torch.allclose(results[0][1], results[1][1])
-    assert torch.allclose(results[0][2], results[1][2])
+        prior = Continuity(blur, (0.4, 1.0, 0.8)[-ndim:])
+        dual, into = prior.dual(), torch.empty_like(x)
+        moved = [prior.project(x, dual, threshold) for threshold in (0.3, 0.5)]
+        prior.adjoint(dual, into)
+        results.append((torch.tensor(moved), dual, into))
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def series(frames=9, brighter=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from napari_deconv.methods.richardson_lucy import Likelihood, first_estimate
+from napari_deconv.operators import fused, fused_variation
 from napari_deconv.operators.gradients import gradient, gradient_adjoint, weights, wraps
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.registry import Advanced, Range, Search, Unit, method
@@ -93,9 +94,28 @@ def richardson_lucy_tv(
     estimate = first_estimate(data, blur, floor, "flat")
     weight, least_slope = float(strength), _LEAST_SLOPE * float(estimate.mean())
     scale, periodic = weights(blur.spacing), wraps(blur)
+    least_divisor = _LEAST_DIVISOR if update == "dey" else 0.0
+    compiled = fused.usable(estimate, periodic)
+    if compiled:
+        spare, scratch = torch.empty_like(estimate), torch.empty_like(estimate)
     for _ in range(iterations):
-        pull, own = variation(estimate, scale, periodic, least_slope)
         correction = model.correction(model.ratio(estimate))
+        if compiled:
+            fused_variation.step(
+                estimate,
+                correction,
+                blur.sensitivity,
+                scale,
+                strength=weight,
+                least_slope=least_slope,
+                least_divisor=least_divisor,
+                out=spare,
+                scratch=scratch,
+            )
+            estimate, spare = spare, estimate
+            yield estimate
+            continue
+        pull, own = variation(estimate, scale, periodic, least_slope)
         for x, c, p, a, s in slabs(estimate, correction, pull, own, blur.sensitivity):
             c.clamp_(min=0)
             if update == "stable":
@@ -104,7 +124,7 @@ def richardson_lucy_tv(
                 x /= a.mul_(weight).add_(s)
             else:
                 x *= c
-                x /= torch.maximum(p.mul_(weight).add_(s), _LEAST_DIVISOR * s, out=p)
+                x /= torch.maximum(p.mul_(weight).add_(s), least_divisor * s, out=p)
         yield estimate
 
 

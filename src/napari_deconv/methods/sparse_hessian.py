@@ -6,7 +6,7 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.operators import gradients
+from napari_deconv.operators import fused, fused_continuity, gradients
 from napari_deconv.operators.slabs import inner, total
 from napari_deconv.operators.splitting import Misfit, minimise
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
@@ -160,24 +160,28 @@ class Continuity:
         gradients.open_seams(bends, 2, self._seams, x.shape)
         return sum(f * total(b) for f, b in zip(self._factors, bends, strict=True))
 
-    def advance(self, x: Tensor, dual: Tensor, threshold: float, into: Tensor) -> float:
-        """Take the step of ADMM that concerns continuity, a few rows at a time."""
+    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
+        """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
+        bounds = [factor * threshold for factor in self._factors]
+        if fused.usable(x, self._wraps):
+            return fused_continuity.project(x, dual, self._weights, bounds, self._seams)
         moved, rows = 0.0, x.shape[0]
         step = max(1, _ELEMENTS * rows // dual.numel()) if x.device.type == "cpu" else rows
         for first in range(0, rows, step):
             part = (first, min(first + step, rows))
             u = dual[:, slice(*part)]
             a = gradients.hessian(x, self._weights, self._wraps, rows=part).add_(u)
-            new = a.clone()
-            for component, factor in zip(new, self._factors, strict=True):
-                component.clamp_(-factor * threshold, factor * threshold)
+            for component, bound in zip(a, bounds, strict=True):
+                component.clamp_(-bound, bound)
             # Across a seam nothing is expected: the dual, the force that bends x back, is zero.
-            gradients.open_seams(new, 2, self._seams, x.shape, part)
-            u.sub_(new)
-            moved += inner(u, u)
-            u.copy_(new)
-            # With the split variable w = a - u, what pulls on x is w - u.
-            gradients.hessian_adjoint(
-                a.sub_(new, alpha=2), self._weights, self._wraps, rows=part, into=into
-            )
+            gradients.open_seams(a, 2, self._seams, x.shape, part)
+            moved += inner(u.sub_(a), u)
+            u.copy_(a)
         return moved
+
+    def adjoint(self, dual: Tensor, into: Tensor) -> None:
+        """Set ``into`` to ``L^T dual``."""
+        if fused.usable(into, self._wraps):
+            fused.adjoint(2, dual, self._weights, into)
+        else:
+            gradients.hessian_adjoint(dual, self._weights, self._wraps, into=into.zero_())
