@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     cites=["Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015"],
     halo=1.5,
     arrays=lambda _: (1.0, 0.0),
-    warning="The naive inverse filter is a teaching example: it amplifies noise without bound. Take "
-    "another method for results.",
+    warning="The naive inverse filter is a teaching example: it amplifies noise without bound. "
+    "Take another method for results.",
 )
 def naive_inverse(
     data: Tensor,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.operators.spectra import (
-    cross_validated_weight,
-    regularised_inverse,
-    squared_frequency,
-)
+from napari_deconv.methods._rehearsal import rehearse
+from napari_deconv.operators.spectra import penalty_power, regularised_inverse
 from napari_deconv.registry import Auto, Range, method
 
 if TYPE_CHECKING:
@@ -21,14 +18,22 @@ if TYPE_CHECKING:
 
 def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     del parameters
-    return cross_validated_weight(data, blur, squared_frequency(blur).square_())
+    return rehearse(data, blur).choose(
+        lambda image, model, strength: regularized_inverse(image, model, strength=strength),
+        "laplacian",
+        1e-12,
+        1e3,
+    )
 
 
 @method(
     "regularized-inverse",
     title="Regularised inverse filter (RIF)",
     group="fast",
-    cites=["Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015"],
+    cites=[
+        "Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015",
+        "Golub et al. 1979, doi:10.1080/00401706.1979.10489751",
+    ],
     halo=1.5,
     arrays=lambda _: (1.6, 0.0),
 )
@@ -36,11 +41,11 @@ def regularized_inverse(
     data: Tensor,
     blur: Convolution,
     *,
-    smoothness: Annotated[
+    strength: Annotated[
         float | Literal["auto"], Range(1e-12, 1e3, logarithmic=True), Auto(_choose)
     ] = "auto",
 ) -> Tensor:
-    r"""One step, linear and fast; smoother in empty regions than the Wiener filter.
+    r"""For a quick, linear look at a plane or a thin section; smooth where there is nothing.
 
     .. math:: \hat x = \frac{\bar H}{|H|^2 + \lambda |\omega|^4} \, \hat y
 
@@ -53,9 +58,8 @@ def regularized_inverse(
         Image y.
     blur
         Convolution H.
-    smoothness
-        Weight of the squared Laplacian against the misfit: larger is smoother. Automatic finds it
-        by generalised cross-validation.
+    strength
+        Weight of the squared Laplacian against the misfit: larger is smoother. Automatic begins
+        with generalised cross-validation and finds the best one in a rehearsal.
     """
-    penalty = squared_frequency(blur).square_()
-    return regularised_inverse(data, blur, penalty, float(smoothness))
+    return regularised_inverse(data, blur, penalty_power(blur, "laplacian"), float(strength))

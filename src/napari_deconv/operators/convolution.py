@@ -94,6 +94,7 @@ class Convolution:
         self.observer: Callable[[Tensor, Tensor], None] | None = None
         if origin is None:
             origin = [n // 2 for n in psf.shape]
+        self._kernel = psf, tuple(origin)
         self.grid = grid_shape(self.data_shape, psf.shape, origin, self.borders)
         self.object_shape = tuple(
             g if word == "extended" else n
@@ -143,6 +144,25 @@ class Convolution:
         for axis, mirror in reversed(self._mirrors.items()):
             _fold(self.transform.work, axis, self.data_shape[axis], mirror)
         return self._object if borrow else self._object.clone()
+
+    def resized(self, shape: Sequence[int]) -> Convolution:
+        """Return the same blur for a part of the image: along a cut axis the object goes on."""
+        if tuple(shape) == self.data_shape:
+            return self
+        borders: list[Borders] = [
+            word if n == whole else "extended"
+            for word, n, whole in zip(self.borders, shape, self.data_shape, strict=True)
+        ]
+        psf, origin = self._kernel
+        return Convolution(
+            psf,
+            shape,
+            borders,
+            origin=origin,
+            spacing=self.spacing,
+            device=self.device,
+            dtype=self.dtype,
+        )
 
     def crop(self, estimate: Tensor) -> Tensor:
         """Return the part of an estimate that lies within the image."""

@@ -1,16 +1,19 @@
-"""Direct filters in Fourier space: what they share."""
+"""Quadratic penalties and direct filters in Fourier space: what several methods share."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_deconv.operators.slabs import slabs
+from napari_deconv.registry import Chosen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
+
+Penalty = Literal["laplacian", "identity"]
 
 # Bins of the logarithm of |L|^2 / |H|^2, of which a cross-validation score is made.
 _BINS = 2048
@@ -36,6 +39,43 @@ def squared_frequency(blur: Convolution) -> Tensor:
     return square
 
 
+def penalty_power(blur: Convolution, penalty: Penalty) -> Tensor:
+    r"""Return :math:`|L|^2` of a penalty :math:`|Lx|^2` on the half spectrum of the grid.
+
+    The Laplacian's is :math:`|\omega|^4` (see :func:`squared_frequency`), the identity's is 1.
+    """
+    import torch
+
+    if penalty == "identity":
+        return torch.ones((), dtype=blur.dtype, device=blur.device)
+    return squared_frequency(blur).square_()
+
+
+def is_torus(blur: Convolution) -> bool:
+    """Tell whether the objects of a forward model live on the grid of its Fourier transform."""
+    return set(getattr(blur, "borders", ("unknown",))) <= {"circular", "extended"}
+
+
+def spectral_inner(first: Tensor, second: Tensor, length: int) -> float:
+    """Return the inner product of slabs of two half spectra, each frequency's mirror included.
+
+    Parameters
+    ----------
+    first, second
+        Slabs.
+    length
+        Of the last axis of the grid.
+    """
+    import torch
+
+    product = first.real * second.real
+    product.addcmul_(first.imag, second.imag)
+    alone = product[..., 0].sum()
+    if length % 2 == 0:
+        alone += product[..., -1].sum()
+    return float(2 * torch.sum(product) - alone)
+
+
 def regularised_inverse(data: Tensor, blur: Convolution, penalty: Tensor, weight: float) -> Tensor:
     r"""Return the minimiser of :math:`|Hx - y|^2 + \lambda |Lx|^2`.
 
@@ -56,7 +96,9 @@ def regularised_inverse(data: Tensor, blur: Convolution, penalty: Tensor, weight
     return blur.from_spectrum(spectrum)
 
 
-def cross_validated_weight(data: Tensor, blur: Convolution, penalty: Tensor) -> float:
+def cross_validated_weight(
+    data: Tensor, blur: Convolution, penalty: Tensor, lower: float = 1e-12, upper: float = 1e3
+) -> Chosen:
     r"""Choose :math:`\lambda` by generalised cross-validation.
 
     The score :math:`\sum (1-f)^2 |Y|^2 / (\sum (1-f))^2` with
@@ -65,6 +107,13 @@ def cross_validated_weight(data: Tensor, blur: Convolution, penalty: Tensor) -> 
     doi:10.1080/00401706.1979.10489751). It depends on the frequencies only by
     :math:`|L|^2/|H|^2`, so they are gathered in bins of its logarithm, and the score of any weight
     is then a short sum.
+
+    Parameters
+    ----------
+    data, blur, penalty
+        As for :func:`regularised_inverse`.
+    lower, upper
+        Bounds of the weight.
     """
     import torch
 
@@ -93,12 +142,24 @@ def cross_validated_weight(data: Tensor, blur: Convolution, penalty: Tensor) -> 
     centres = 10 ** (lowest + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * step)
 
     def score(logarithm: float) -> float:
-        left = 1 - 1 / (1 + 10**logarithm * centres)
-        return float((left.square() * energy).sum() / (left * count).sum().square())
+        """Return minus the logarithm of the cross-validated error."""
+        share = 10**logarithm * centres
+        left = share / (1 + share)
+        error = float((left.square() * energy).sum() / (left * count).sum().square())
+        return -math.log10(max(error, 1e-300))
 
     from scipy.optimize import minimize_scalar
 
-    coarse = [i / 4 for i in range(-48, 13)]
-    best = min(coarse, key=score)
-    found = minimize_scalar(score, bounds=(best - 0.25, best + 0.25), method="bounded")
-    return float(10**found.x)
+    low, high = math.log10(lower), math.log10(upper)
+    steps = math.ceil(4 * (high - low))
+    places = [low + i * (high - low) / steps for i in range(steps + 1)]
+    scores = [score(place) for place in places]
+    best = places[scores.index(max(scores))]
+    bounds = (max(best - 0.25, low), min(best + 0.25, high))
+    found = minimize_scalar(lambda place: -score(place), bounds=bounds, method="bounded")
+    return Chosen.among(
+        10**found.x,
+        [10**place for place in places],
+        scores,
+        "cross-validation, -log10 of the error",
+    )
