@@ -67,7 +67,10 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
     if watched or (automatic and blocks > 1):
         # The trial takes half as many steps again to be sure.
         seconds += on_region(REPRESENTATIVE, 1.5 * steps * dearer)
-    copies = problem.source.copies or outer != problem.source.shape
+    # What is subtracted beforehand makes a copy, too.
+    modelled = "background" in method.parameters and options.background != "auto"
+    subtracts = options.offset != 0 or (options.background != 0 and not modelled)
+    copies = problem.source.copies or outer != problem.source.shape or subtracts
     result = 4 * int(np.prod(problem.source.shape))
     memory = demand.bytes(outer, copies=copies) + result + _ALWAYS
     return Forecast(memory, every.step, steps, seconds, tile, blocks)

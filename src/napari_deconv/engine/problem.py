@@ -274,7 +274,7 @@ class Problem:
         if "background" in self.method.parameters:
             # Less than no light cannot be there: a model below zero has no likelihood.
             floor = np.maximum(floor, np.float32(0)) if np.ndim(floor) else max(floor, 0.0)
-            if not self.options.read_noise:
+            if not self.options.read_noise and data.min() < 0:
                 data = np.maximum(data, 0)
         return np.ascontiguousarray(data), floor, float(np.mean(gone))
 

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from napari_deconv.operators.convolution import Convolution
 
 
-def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
-    if parameters["projector"] == "wiener-butterworth":
-        return 4.0, 0.0
-    held = {"none": 1.0, "auto": 2.0, "nesterov": 2.0, "biggs-andrews": 5.0}
-    return held[parameters["acceleration"]], 0.0
-
-
 def _accelerate(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
     """Thirty steps that somebody asks for mean thirty plain ones, as everywhere."""
     del data, blur
     return "nesterov" if parameters["iterations"] == "auto" else "none"
+
+
+def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
+    if parameters["projector"] == "wiener-butterworth":
+        return 4.0, 0.0
+    kind = parameters["acceleration"]
+    if kind == "auto":
+        kind = _accelerate(None, None, parameters)
+    return {"none": 1.0, "nesterov": 2.0, "biggs-andrews": 5.0}[kind], 0.0
 
 
 @method(
