@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 REGION = 100_000
 # Decades between the values that are tried.
 _STRIDE = 0.5
+# Chi-squared per voxel of a residual that is noise, but for what any estimate takes away with it:
+# in simulations of 20 to 5000 photons the best predictor left 0.9 to 1.05 of it.
+_LEAST_MISFIT = 0.9
 # Relative change at which a try has come close enough to its result, if the job's own is finer.
 _CLOSE = 2e-3
 
@@ -33,7 +36,9 @@ class StrengthSearch:
 
     It climbs from the middle of the bounds, half a decade at a time, until the likelihood of the
     photons set aside falls on both sides, and takes the top of the parabola through the best
-    three.
+    three. Where the PSF is not quite the image's own, photons are predicted best by an estimate
+    that explains the PSF's errors as well; so the strength is raised until the residual is no
+    smaller than noise (Morozov's discrepancy principle).
 
     Parameters
     ----------
@@ -72,6 +77,7 @@ class StrengthSearch:
         kept, self._held_out = split_photons(data, noise, problem.options.seed)
         self._block = replace(block, data=kept.clip(min=min(0.0, float(data.min()))))
         self._scores: dict[float, float] = {}
+        self._misfits: dict[float, float] = {}
         self.chosen = Chosen(0.0)
 
     def steps(self) -> Iterator[tuple[int, Run]]:
@@ -89,10 +95,17 @@ class StrengthSearch:
             if best == place:
                 break
             place = best
+        while place < high and self._misfits.get(place, 1.0) < _LEAST_MISFIT:
+            place = min(place + _STRIDE, high)
+            if place not in self._scores:
+                yield from self._try(place)
         values = sorted(self._scores)
         scores = [self._scores[value] for value in values]
+        best = _top(values, scores)
+        if self._misfits:
+            best = max(best, _crossing(values, [self._misfits[value] for value in values]))
         self.chosen = Chosen.among(
-            10 ** _top(values, scores),
+            10**best,
             [10**value for value in values],
             scores,
             "log-likelihood of held-out photons, per voxel",
@@ -135,7 +148,22 @@ class StrengthSearch:
                 run.noise,
                 HELD_OUT_SHARE,
             )
+            # The noise of fewer photons, scaled up to all of them, is the stronger.
+            misfit = run.statistics[-1].chi_squared
+            if misfit is not None:
+                self._misfits[place] = misfit * (1 - HELD_OUT_SHARE)
         run.close()
+
+
+def _crossing(places: list[float], misfits: list[float]) -> float:
+    """Return where the misfit rises to that of noise; the first place if it is there already."""
+    for i in range(len(places) - 1, -1, -1):
+        if misfits[i] < _LEAST_MISFIT:
+            if i == len(places) - 1:
+                return places[i]
+            share = (_LEAST_MISFIT - misfits[i]) / (misfits[i + 1] - misfits[i])
+            return places[i] + share * (places[i + 1] - places[i])
+    return places[0]
 
 
 def _top(places: list[float], scores: list[float]) -> float:
