@@ -63,7 +63,10 @@ def test_factors_end_at_the_bounds():
     setting = Setting("richardson-lucy", times={"iterations": 1e-3})
     assert multiplied(setting, {"iterations": 20, "acceleration": "none"})["iterations"] == 1
     setting = Setting("wiener", times={"noise_to_signal": 1e9})
-    assert multiplied(setting, {"noise_to_signal": 1.0})["noise_to_signal"] == 1e3
+    parameters = methods()["wiener"].parameters
+    found = {name: each.default for name, each in parameters.items()} | {"noise_to_signal": 1.0}
+    upper = parameters["noise_to_signal"].range.upper
+    assert multiplied(setting, found)["noise_to_signal"] == upper
 
 
 def test_the_score_is_best_between_too_smooth_and_too_rough():

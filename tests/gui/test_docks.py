@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QMenu
 
-from napari_deconv.registry import methods
+from napari_deconv.engine import Statistics
+from napari_deconv.engine.settings import main_strength
+from napari_deconv.registry import Chosen, methods
 from napari_deconv.widgets.background import BackgroundWidget
 from napari_deconv.widgets.deconvolution import DeconvolutionWidget
 from napari_deconv.widgets.preferences import Preferences
 from napari_deconv.widgets.psf import PsfWidget
+from napari_deconv.widgets.recommendation import Recommendation
 
 pytestmark = pytest.mark.gui
 KEY = "napari-deconv"
@@ -117,7 +122,7 @@ def test_automatic_iterations_show_their_curve(dock, filled, settle):
     dock.form.set_values({"iterations": "auto", "max_iterations": 25})
     dock.strip.run.click()
     settle(dock)
-    curve = dock.strip.curve
+    curve = dock.strip.curves
     assert curve.figure == "held_out"
     assert len(curve.points) > 3
     taken = filled.layers[-1].metadata[KEY]["iterations"]
@@ -127,7 +132,7 @@ def test_automatic_iterations_show_their_curve(dock, filled, settle):
 
 
 def test_preview_is_a_part_in_its_place(dock, filled, settle, monkeypatch):
-    monkeypatch.setattr("napari_deconv.widgets.dock._REGION", {2: (16, 16), 3: (8, 16, 16)})
+    monkeypatch.setattr("napari_deconv.widgets.dock.PREVIEW", {2: (16, 16), 3: (8, 16, 16)})
     image = filled.layers["beads"]
     dock.strip.preview.click()
     settle(dock)
@@ -442,9 +447,12 @@ def test_voxel_size_of_a_layer_in_pixels(viewer, stack, settle):
 
 @pytest.mark.parametrize("method", methods())
 def test_every_method_restores(dock, filled, settle, method):
-    dock.method.setCurrentIndex(dock.method.findData(method))
-    assert dock.summary.text() == methods()[method].summary != ""
+    dock.method.choose(method)
+    assert dock.method.method is methods()[method]
     dock.form.set_values({"iterations": 2})
+    strength = main_strength(methods()[method])
+    if strength is not None and strength.search is not None:
+        dock.form.set_values({strength.name: strength.search.middle})  # a search takes a while
     dock.background.set_constant(95)
     dock.strip.run.click()
     settle(dock)
@@ -454,24 +462,47 @@ def test_every_method_restores(dock, filled, settle, method):
     assert dock.strip.continuing.isHidden() != methods()[method].iterative
     dock.strip.python.click()
     names = {"viewer": filled}
-    exec(clipboard(), names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the method that nobody should take
+        exec(clipboard(), names)
     np.testing.assert_allclose(names["out"], result.data, rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("make", [PsfWidget, BackgroundWidget, DeconvolutionWidget])
-def test_docks_fit_360_by_1000_pixels(viewer, settle, make):
-    viewer.open_sample(KEY, "haze")
-    dock = make(viewer)
-    viewer.window.add_dock_widget(dock)
-    settle(dock)
+def height(dock):
+    """Return how high a dock is with everything shown that a run may show, "More" closed."""
     dock.strip.begin()
     dock.strip.status.show()
-    dock.strip.curve.show()
+    curves = dock.strip.curves
+    curves.show_figures([Statistics(i, 0.1, deviance=1 / i) for i in range(1, 5)])
+    curves.show_choices({"strength": Chosen.among(0.1, (0.03, 0.1, 0.3), (1, 2, 1), "likelihood")})
     dock.strip.say("What there is to say about it. " * 5)
     dock.strip.offer(can_continue=True)
     inside = dock.area.widget()
     inside.layout().activate()
     # A little room for other machines' fonts.
     assert inside.minimumSizeHint().width() <= 390
-    assert inside.layout().totalHeightForWidth(360) <= 1000
     dock.strip.end()
+    return inside.layout().totalHeightForWidth(360)
+
+
+@pytest.mark.parametrize("make", [PsfWidget, BackgroundWidget])
+def test_docks_fit_360_by_1000_pixels(viewer, settle, make):
+    viewer.open_sample(KEY, "haze")
+    dock = make(viewer)
+    viewer.window.add_dock_widget(dock)
+    settle(dock)
+    assert height(dock) <= 1000
+
+
+def test_every_method_fits_360_by_1000_pixels(viewer, settle):
+    """With a light that is not green, and the recommendation of another method."""
+    viewer.open_sample(KEY, "haze")
+    dock = DeconvolutionWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    settle(dock)
+    assert dock.lights.buttons
+    for method in dock.method.box.values:
+        dock.method.choose(method)
+        dock.method.recommend(Recommendation("richardson-lucy", {}, "It suits. " * 10))
+        assert height(dock) <= 1000, method
+    settle(dock)

@@ -9,14 +9,16 @@ from qtpy.QtWidgets import QLabel
 from napari_deconv.background import estimate_background
 from napari_deconv.errors import ParameterError
 from napari_deconv.registry import Parameter, Range, methods, parameters_of
-from napari_deconv.widgets import background, deconvolution, psf  # noqa: F401
-from napari_deconv.widgets.fields import NumberBox, field_for
+from napari_deconv.widgets import psf
+from napari_deconv.widgets.boxes import NumberBox
+from napari_deconv.widgets.fields import field_for
 from napari_deconv.widgets.form import Form
+from napari_deconv.widgets.form_parameters import form_parameters
 
 pytestmark = pytest.mark.gui
 
 FORMS = {
-    **{id_: deconvolution.form_parameters(entry) for id_, entry in methods().items()},
+    **{id_: form_parameters(entry) for id_, entry in methods().items()},
     "psf": psf.form_parameters(),
     "background": parameters_of(estimate_background),
 }
@@ -72,7 +74,7 @@ def test_bounds_are_the_parameters(form, parameters):
 
 
 def test_values_go_in_and_out(qtbot):
-    parameters = deconvolution.form_parameters(methods()["richardson-lucy"])
+    parameters = form_parameters(methods()["richardson-lucy"])
     form = Form(parameters)
     qtbot.addWidget(form)
     values = {
@@ -98,7 +100,7 @@ def test_values_go_in_and_out(qtbot):
 
 
 def test_what_does_not_fit_is_told(qtbot):
-    form = Form(deconvolution.form_parameters(methods()["richardson-lucy"]))
+    form = Form(form_parameters(methods()["richardson-lucy"]))
     qtbot.addWidget(form)
     field = form.fields["psf_centre"]
     field.edit.setText("the middle")

@@ -29,7 +29,7 @@ def restore():
         pass
 
 def look():
-    from napari_deconv.widgets.deconvolution import look
+    from napari_deconv.widgets.look import look
     look(SimpleNamespace(data=image, spacing=None), psf, None, {}, "richardson-lucy", {})
 
 worker = threading.Thread(target=WORK, name="of the pool")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Of a strength and of a number of iterations, against what automatic finds.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 ITERATIONS = (0.25, 0.5, 1.0, 2.0, 4.0)
+# Where both are varied: nine pictures are enough to look at, and to wait for.
+FEWER_STRENGTHS = (0.1, 1.0, 10.0)
 FEWER_ITERATIONS = (0.5, 1.0, 2.0)
 # Of a method's own parameters, those that the engine gives.
 _FILLED_IN = ("background", "gain", "read_noise", "seed", "iterations")
@@ -62,7 +64,7 @@ def grid(
     method: str,
     options: Mapping[str, Any] | None = None,
     *,
-    strengths: Sequence[float] = STRENGTHS,
+    strengths: Sequence[float] | None = None,
     iterations: Sequence[float] | None = None,
 ) -> list[list[Setting]]:
     """Return settings of one method around what automatic finds.
@@ -87,6 +89,8 @@ def grid(
     entry = find(methods(), method, "method")
     strength = main_strength(entry)
     stopped = entry.iterative and not entry.converges
+    if strengths is None:
+        strengths = FEWER_STRENGTHS if stopped else STRENGTHS
     if iterations is None:
         iterations = ITERATIONS if strength is None else FEWER_ITERATIONS
     across = [{strength.name: f} for f in strengths] if strength is not None else [{}]

@@ -9,9 +9,10 @@ from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_deconv.background import estimate_background
 from napari_deconv.registry import parameters_of
-from napari_deconv.widgets.dock import Dock, SourceRow
+from napari_deconv.widgets.dock import Dock
 from napari_deconv.widgets.form import Form
 from napari_deconv.widgets.recipe import background_command, background_python
+from napari_deconv.widgets.source_row import SourceRow
 from napari_deconv.widgets.strip import Strip, duration
 from napari_deconv.widgets.tasks import BackgroundRemoval
 

@@ -104,18 +104,7 @@ class LayerChoice(QComboBox):
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Shorten a long name in its middle: layers often differ at the end."""
-        painter, option = QStylePainter(self), QStyleOptionComboBox()
-        self.initStyleOption(option)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        edit = QStyle.SubControl.SC_ComboBoxEditField
-        room = self.style().subControlRect(  # type: ignore[union-attr]
-            QStyle.ComplexControl.CC_ComboBox, option, edit, self
-        )
-        text = option.currentText or self.placeholderText()
-        option.currentText = self.fontMetrics().elidedText(
-            text, Qt.TextElideMode.ElideMiddle, room.width() - 6
-        )
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        paint_shortened(self, Qt.TextElideMode.ElideMiddle)
 
     def _activate(self) -> None:
         self._picked = True
@@ -179,6 +168,20 @@ def same(one: Image | str | None, other: Image | str | None) -> bool:
     return one is other or (isinstance(one, str) and one == other)
 
 
+def paint_shortened(box: QComboBox, mode: Qt.TextElideMode) -> None:
+    """Paint a combobox with its text shortened to the room there is."""
+    painter, option = QStylePainter(box), QStyleOptionComboBox()
+    box.initStyleOption(option)
+    painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+    edit = QStyle.SubControl.SC_ComboBoxEditField
+    room = box.style().subControlRect(  # type: ignore[union-attr]
+        QStyle.ComplexControl.CC_ComboBox, option, edit, box
+    )
+    text = option.currentText or box.placeholderText()
+    option.currentText = box.fontMetrics().elidedText(text, mode, room.width() - 6)
+    painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 def make_narrow(box: QComboBox) -> None:
     """Let a combobox take the room there is, whatever the length of its words."""
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -188,4 +191,21 @@ def make_narrow(box: QComboBox) -> None:
 
 def when_gone(widget: QWidget, act: Callable[[], None]) -> None:
     """Call a method of a widget when Qt has deleted it; a direct connection would be cut first."""
-    widget.destroyed.connect(lambda *_: act())
+    widget.destroyed.connect(_Farewell(act))
+
+
+class _Farewell:
+    """Calls a method, unless Python is just taking its object to pieces.
+
+    Where Python's garbage collector is what deletes the widget, it has emptied everything that
+    only the widget held before Qt tells of its end. A function with a closure, called then, ends
+    the process; this one finds nothing to call.
+    """
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def __call__(self, *_: object) -> None:
+        act = getattr(self, "_act", None)
+        if act is not None and vars(act.__self__):
+            act()

@@ -1,7 +1,8 @@
-"""The curve of a run: how well each iteration predicts the photons, and where it stopped."""
+"""A small plot: some points, and one of them that was taken."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pyqtgraph
@@ -11,52 +12,40 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_deconv.engine import Statistics
-
-_HEIGHT = 132
-# What to draw, the first that was measured; and what it is.
-_FIGURES = {
-    "held_out": "held-out log-likelihood",
-    "deviance": "deviance per voxel",
-    "relative_change": "relative change",
-}
+_HEIGHT = 128
 
 
 class Curve(QWidget):
-    """A small plot of one figure per iteration, its stop marked."""
+    """One curve with a mark; it draws and knows nothing of what it shows."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._plot = pyqtgraph.PlotWidget(self)
+        self._plot = pyqtgraph.PlotWidget(self, axisItems={"bottom": Decades("bottom")})
         self._plot.setMenuEnabled(False)
         self._plot.setMouseEnabled(x=False, y=False)
         self._plot.hideButtons()
         self._plot.setFrameShape(pyqtgraph.QtWidgets.QFrame.Shape.NoFrame)
         self._line = self._plot.plot([], [], antialias=True)
-        self._stop = pyqtgraph.InfiniteLine(angle=90, movable=False)
-        self._stop.setVisible(False)
-        self._plot.addItem(self._stop, ignoreBounds=True)
+        self._dots = self._plot.plot([], [], pen=None, symbol="o", symbolSize=6)
+        self._mark = pyqtgraph.InfiniteLine(angle=90, movable=False)
+        self._mark.setVisible(False)
+        self._plot.addItem(self._mark, ignoreBounds=True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._plot)
         self.setFixedHeight(_HEIGHT)
-        self.setToolTip(
-            "<qt>How well each iteration explains the image. Held-out: a tenth of the photons is "
-            "set aside, and the more likely an estimate makes them, the better; beyond the "
-            "maximum, noise is fitted. The dashed line marks the number of iterations taken.</qt>"
-        )
-        self.figure = ""
-        self.points: list[tuple[int, float]] = []
-        self.stop: int | None = None
+        self.points: list[tuple[float, float]] = []
+        self.mark: float | None = None
+        self._titles = ("", "")
         self.set_colours("#d0d3d8", "#26292f", "#4fa8ff")
-        self.setVisible(False)
 
     def set_colours(self, ink: str, paper: str, accent: str) -> None:
         """Take the theme's colours."""
         self._plot.setBackground(paper)
         self._line.setPen(pyqtgraph.mkPen(accent, width=2))
-        self._line.setSymbolBrush(accent)
-        self._stop.setPen(pyqtgraph.mkPen(ink, width=1, style=Qt.PenStyle.DashLine))
+        self._dots.setSymbolBrush(accent)
+        self._dots.setSymbolPen(None)
+        self._mark.setPen(pyqtgraph.mkPen(ink, width=1, style=Qt.PenStyle.DashLine))
         for side in ("left", "bottom"):
             axis = self._plot.getAxis(side)
             axis.setPen(ink)
@@ -65,49 +54,76 @@ class Curve(QWidget):
         self._ink = ink
         self._label()
 
-    def clear(self) -> None:
-        """Hide the curve."""
-        self.points, self.stop = [], None
-        self._stop.setVisible(False)
-        self.setVisible(False)
+    def draw(
+        self,
+        points: Sequence[tuple[float, float]],
+        mark: float | None,
+        *,
+        above: str,
+        below: str,
+        decades: bool = False,
+        turn: bool = False,
+    ) -> None:
+        """Draw points.
 
-    def show_figures(self, statistics: Sequence[Statistics], stop: int | None = None) -> None:
-        """Draw the figures; ``stop`` is the number of iterations taken."""
-        for name in _FIGURES:
-            points = [
-                (each.iteration, float(value))
-                for each in statistics
-                if (value := getattr(each, name)) is not None
-            ]
-            if len(points) > 1:
-                break
-        else:
-            return
-        if name == "deviance" and len(points) > 3:
-            # The first step falls so far that nothing else could be seen.
-            points = [point for point in points if point[0] > 1]
-        self.points, self.stop = points, stop
-        if name != self.figure:
-            self.figure = name
+        Parameters
+        ----------
+        points
+            Their places and values.
+        mark
+            The place that was taken.
+        above, below
+            What the values and the places are.
+        decades
+            Whether the places are shown by decades, with a dot for each point.
+        turn
+            Whether to zoom on where the curve turns, leaving out how it began.
+        """
+        self.points, self.mark = list(points), mark
+        if (above, below) != self._titles:
+            self._titles = (above, below)
             self._label()
-        self._line.setData(*zip(*points, strict=True))
-        self._show_the_end([value for _, value in points])
-        self._stop.setVisible(stop is not None)
-        if stop is not None:
-            self._stop.setValue(stop)
-        self.setVisible(True)
-
-    def _show_the_end(self, values: list[float]) -> None:
-        """Zoom on where the curve turns: the first steps change so much that all else is flat."""
-        if len(values) < 10:
-            self._plot.enableAutoRange(axis="y")
-            return
+        self._plot.setLogMode(x=decades)
+        places, values = zip(*points, strict=True)
+        self._line.setData(places, values)
+        self._dots.setData(*((places, values) if decades else ([], [])))
+        self._mark.setVisible(mark is not None)
+        if mark is not None:
+            self._mark.setValue(math.log10(mark) if decades else mark)
         later = values[len(values) // 8 :]
-        low, high = min(later), max(later)
-        if high > low:
-            self._plot.setYRange(low, high, padding=0.08)
+        if turn and len(values) >= 10 and max(later) > min(later):
+            self._plot.enableAutoRange(axis="x")
+            self._plot.setYRange(min(later), max(later), padding=0.08)
+        else:
+            self._plot.enableAutoRange()
 
     def _label(self) -> None:
+        above, below = self._titles
         style: dict[str, Any] = {"color": self._ink, "font-size": "8pt"}
-        self._plot.setTitle(_FIGURES.get(self.figure, ""), color=self._ink, size="8pt")
-        self._plot.setLabel("bottom", "iteration", **style)
+        self._plot.setTitle(above, color=self._ink, size="8pt")
+        self._plot.setLabel("bottom", below, **style)
+
+
+class Decades(pyqtgraph.AxisItem):  # type: ignore[misc]
+    """An axis that says 0.003, 0.01, 0.03 where it is logarithmic."""
+
+    def __init__(self, orientation: str) -> None:
+        super().__init__(orientation)
+        self.enableAutoSIPrefix(False)
+
+    def tickValues(self, low: float, high: float, size: float) -> Any:
+        """Return 1 and 3 in each decade, or of many decades some."""
+        if not self.logMode:
+            return super().tickValues(low, high, size)
+        stride = max(1, round((high - low) / 4))
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        values = [float(k) for k in decades if k % stride == 0]
+        if stride == 1:
+            values += [k + math.log10(3) for k in decades]
+        return [(stride, [value for value in sorted(values) if low <= value <= high])]
+
+    def tickStrings(self, values: Any, scale: float, spacing: float) -> Any:
+        """Return numbers as a person would type them."""
+        if not self.logMode:
+            return super().tickStrings(values, scale, spacing)
+        return [f"{10**value:.1g}" for value in values]

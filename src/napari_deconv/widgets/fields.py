@@ -2,234 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QLocale, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QValidator
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QRadioButton,
-    QSizePolicy,
-    QSpinBox,
     QWidget,
 )
 
 from napari_deconv.cli.arguments import from_text
 from napari_deconv.errors import ParameterError
+from napari_deconv.widgets.boxes import box_for, make_room
+from napari_deconv.widgets.choice import make_narrow
+from napari_deconv.widgets.explain import text_of, title_of, unit_of
+from napari_deconv.widgets.field import Field
+from napari_deconv.widgets.strength_field import StrengthField, is_strength
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_deconv.registry import Parameter
-from napari_deconv.widgets.choice import make_narrow
-
-_FARTHEST = 1e12
-_NARROW = 56
-_LONG_UNIT = 8
-# Of docstrings: ``code``, :func:`~package.name`.
-_MARKUP = re.compile(r"(?::\w+:)?`+(?:~[\w.]*\.)?([^`]*)`+")
-_ABBREVIATIONS = {"psf": "PSF", "na": "NA", "otf": "OTF"}
-
-
-def title_of(parameter: Parameter) -> str:
-    """Return a parameter's name as a label."""
-    words = [_ABBREVIATIONS.get(word, word) for word in parameter.label.split()]
-    words[0] = words[0][:1].upper() + words[0][1:]
-    return " ".join(words)
-
-
-def tooltip_of(parameter: Parameter) -> str:
-    """Return what a parameter means, with its bounds and default, for a tooltip that wraps."""
-    low, high = parameter.range.lower, parameter.range.upper
-    facts = []
-    if low is not None and high is not None:
-        facts.append(f"{low:g} to {high:g}")
-    elif low is not None:
-        facts.append(f"at least {low:g}")
-    elif high is not None:
-        facts.append(f"at most {high:g}")
-    unit = unit_of(parameter)
-    if unit:
-        facts = [f"{facts[0]} {unit}"] if facts else [f"in {unit}"]
-    if not parameter.required and parameter.default is not None:
-        facts.append(f"default: {text_of(parameter.default)}")
-    text = _MARKUP.sub(r"\1", parameter.help)
-    if facts and text:
-        text += f"<br><i>{'; '.join(facts)}</i>"
-    return f"<qt>{text}</qt>" if text else ""
-
-
-def unit_of(parameter: Parameter) -> str:
-    """Return the unit as it is shown."""
-    return {"um": "µm"}.get(parameter.unit, parameter.unit)
-
-
-def text_of(value: Any) -> str:
-    """Return a value as a person would type it."""
-    if value is None:
-        return "none"
-    if isinstance(value, (tuple, list)):
-        return " ".join(text_of(item) for item in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-class Field(QWidget):
-    """A field for one parameter.
-
-    Parameters
-    ----------
-    parameter
-        What may be put in.
-    """
-
-    changed = Signal()
-
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.parameter = parameter
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(0, 0, 0, 0)
-        self._row.setSpacing(6)
-        self.setToolTip(tooltip_of(parameter))
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    @property
-    def value(self) -> Any:
-        """The value, checked.
-
-        Raises
-        ------
-        ParameterError
-            When what was put in does not fit.
-        """
-        return self.parameter.check(self._read())
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self._show(value)
-
-    def _read(self) -> Any:
-        raise NotImplementedError
-
-    def _show(self, value: Any) -> None:
-        raise NotImplementedError
-
-    def _add(self, widget: QWidget, stretch: int = 0) -> None:
-        widget.setToolTip(self.toolTip())
-        widget.installEventFilter(_calm)
-        self._row.addWidget(widget, stretch)
-
-
-class _Calm(QObject):
-    """Lets the wheel scroll the dock rather than change a field that it passes over."""
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Pass the wheel on unless the field has the focus."""
-        spins = isinstance(watched, (QAbstractSpinBox, QComboBox))
-        if (
-            event is not None
-            and event.type() == QEvent.Type.Wheel
-            and spins
-            and not watched.hasFocus()  # type: ignore[union-attr]
-        ):
-            event.ignore()
-            return True
-        return False
-
-
-_calm = _Calm()
-
-
-class NumberBox(QDoubleSpinBox):
-    """A spin box that shows 0.001 and 1e-07 as such, and steps by a tenth of the number's size."""
-
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        low, high = parameter.range.lower, parameter.range.upper
-        self.setDecimals(12)
-        self.setLocale(QLocale.c())
-        self.setRange(-_FARTHEST if low is None else low, _FARTHEST if high is None else high)
-        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        if parameter.unit:
-            self.setSuffix(f" {unit_of(parameter)}")
-
-    def textFromValue(self, value: float) -> str:
-        """Show a number as short as it can be."""
-        return f"{value:.7g}"
-
-    def valueFromText(self, text: str | None) -> float:
-        """Read a number; while it is half typed, the last one counts."""
-        try:
-            return float(self._bare(text or ""))
-        except ValueError:
-            return self.value()
-
-    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Tell a number from one that is half typed."""
-        bare = self._bare(text or "")
-        try:
-            fits = self.minimum() <= float(bare) <= self.maximum()
-            state = QValidator.State.Acceptable if fits else QValidator.State.Intermediate
-        except ValueError:
-            begun = re.fullmatch(r"[-+]?\d*\.?\d*(e[-+]?\d*)?", bare, re.IGNORECASE)
-            state = QValidator.State.Intermediate if begun else QValidator.State.Invalid
-        return state, text or "", position
-
-    def minimumSizeHint(self) -> QSize:
-        """Need room for a number, not for the longest one that the bounds allow."""
-        return QSize(_NARROW, super().minimumSizeHint().height())
-
-    def sizeHint(self) -> QSize:
-        """Ask for no more than that."""
-        return self.minimumSizeHint()
-
-    def _bare(self, text: str) -> str:
-        return text.removesuffix(self.suffix()).strip().replace(",", ".")
-
-
-class WholeBox(QSpinBox):
-    """A spin box for whole numbers."""
-
-    def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        most = 2**31 - 1
-        low, high = parameter.range.lower, parameter.range.upper
-        self.setRange(
-            -most if low is None else int(low), most if high is None else int(min(high, most))
-        )
-        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        if parameter.unit:
-            self.setSuffix(f" {unit_of(parameter)}")
-
-    def minimumSizeHint(self) -> QSize:
-        """Need room for a number, not for the longest one that the bounds allow."""
-        return QSize(_NARROW, super().minimumSizeHint().height())
-
-    def sizeHint(self) -> QSize:
-        """Ask for no more than that."""
-        return self.minimumSizeHint()
-
-
-def make_room(box: NumberBox | WholeBox) -> None:
-    """Leave the buttons out, so that number and unit fit into half a row; a long unit does not."""
-    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-    box.setStyleSheet("QAbstractSpinBox { min-width: 60px; padding: 1px 4px; }")
-    if len(box.suffix()) > _LONG_UNIT:
-        box.setSuffix("")
-
-
-def _box(parameter: Parameter) -> NumberBox | WholeBox:
-    return WholeBox(parameter) if parameter.kind is int else NumberBox(parameter)
 
 
 class NumberField(Field):
@@ -237,7 +34,7 @@ class NumberField(Field):
 
     def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
         super().__init__(parameter, parent)
-        self.box = _box(parameter)
+        self.box = box_for(parameter)
         self._add(self.box, 1)
         self.set_value(parameter.default)
         self.box.valueChanged.connect(self.changed)
@@ -257,7 +54,7 @@ class AutoField(Field):
         super().__init__(parameter, parent)
         self.automatic = QRadioButton("automatic")
         self.manual = QRadioButton()
-        self.box = _box(parameter)
+        self.box = box_for(parameter)
         self._group = QButtonGroup(self)
         for button in (self.automatic, self.manual):
             self._group.addButton(button)
@@ -408,6 +205,8 @@ def field_for(parameter: Parameter, titles: Mapping[str, str] | None = None) -> 
         if parameter.choices and not number and parameter.length is None:
             return ChoiceField(parameter, titles)
         return WordsField(parameter)
+    if is_strength(parameter):
+        return StrengthField(parameter)
     if number and parameter.allows_auto:
         return AutoField(parameter)
     if number and not parameter.choices:

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_deconv.errors import ParameterError
-from napari_deconv.widgets.fields import Field, field_for, title_of, tooltip_of
+from napari_deconv.widgets.explain import title_of, tooltip_of
+from napari_deconv.widgets.fields import field_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_deconv.registry import Parameter
+    from napari_deconv.widgets.field import Field
 
 # Labels of all forms of a dock end at the same place.
 LABEL_WIDTH = 106
@@ -32,6 +42,8 @@ class Form(QWidget):
         How the choices of a parameter are called, by its name.
     label_width
         Pixels; labels that need more take two lines.
+    below
+        Widgets that stand below a parameter's field, by its name.
     """
 
     changed = Signal()
@@ -42,9 +54,11 @@ class Form(QWidget):
         *,
         titles: Mapping[str, Mapping[str, str]] | None = None,
         label_width: int = LABEL_WIDTH,
+        below: Mapping[str, QWidget] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._below = dict(below or {})
         self._titles, self._label_width = dict(titles or {}), label_width
         self.fields: dict[str, Field] = {}
         layout = QVBoxLayout(self)
@@ -98,13 +112,16 @@ class Form(QWidget):
         grid.setVerticalSpacing(4)
         grid.setColumnMinimumWidth(0, self._label_width)
         grid.setColumnStretch(1, 1)
-        for row, (name, parameter) in enumerate(parameters.items()):
+        for name, parameter in parameters.items():
+            row = grid.rowCount()
             field = field_for(parameter, self._titles.get(name))
             field.changed.connect(self.changed)
             self.fields[name] = field
             before = label(title_of(parameter), tooltip_of(parameter), self._label_width)
             grid.addWidget(before, row, 0)
             grid.addWidget(field, row, 1)
+            if name in self._below:
+                grid.addWidget(self._below[name], row + 1, 0, 1, 2)
         return grid
 
     def _collapsed(self, parameters: Mapping[str, Parameter]) -> More:
@@ -163,3 +180,16 @@ def label(text: str, tooltip: str = "", width: int = LABEL_WIDTH) -> QLabel:
     made.setWordWrap(True)
     made.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return made
+
+
+def labelled(
+    title: str, *widgets: QWidget, tooltip: str = "", width: int = LABEL_WIDTH
+) -> QHBoxLayout:
+    """Return a row of a label and widgets, the first of which takes the room."""
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(8)
+    row.addWidget(label(title, tooltip, width))
+    for place, widget in enumerate(widgets):
+        row.addWidget(widget, 1 if place == 0 else 0)
+    return row

@@ -242,3 +242,13 @@ def is_psf(layer: Layer) -> bool:
 def is_result(layer: Layer) -> bool:
     """Whether a layer was made by us, or holds the truth of a sample."""
     return bool(own_metadata(layer)) and own_metadata(layer).get("kind") != "sample"
+
+
+def image_guess(layer: Image) -> float:
+    """Return how likely a layer is the one to restore."""
+    return 0.0 if is_psf(layer) or is_result(layer) or layer.rgb else 1.0
+
+
+def psf_guess(layer: Image) -> float:
+    """Return how likely a layer is the PSF."""
+    return 1.0 if is_psf(layer) else 0.0

@@ -21,14 +21,15 @@ from napari_deconv.registry import (
     parameters_of,
     psf_models,
 )
+from napari_deconv.widgets.boxes import NumberBox, WholeBox
 from napari_deconv.widgets.checker import Checker
 from napari_deconv.widgets.choice import LayerChoice, when_gone
-from napari_deconv.widgets.dock import Dock, image_guess, labelled
-from napari_deconv.widgets.fields import NumberBox, WholeBox
-from napari_deconv.widgets.form import Form, label
+from napari_deconv.widgets.dock import Dock
+from napari_deconv.widgets.form import Form, label, labelled
 from napari_deconv.widgets.layers import (
     KEY,
     compatible_units,
+    image_guess,
     lengths,
     own_metadata,
     pixels,

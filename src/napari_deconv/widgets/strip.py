@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deconv.widgets.curve import Curve
+from napari_deconv.widgets.curves import Curves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,8 +87,8 @@ class Strip(QWidget):
         self.status.setTextFormat(Qt.TextFormat.PlainText)
         layout.addWidget(self.bar)
         layout.addWidget(self.status)
-        self.curve = Curve()
-        layout.addWidget(self.curve)
+        self.curves = Curves()
+        layout.addWidget(self.curves)
         self.said = ""
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -148,7 +148,7 @@ class Strip(QWidget):
         """Show that something runs."""
         self.offers.hide()
         self.afterwards.hide()
-        self.curve.clear()
+        self.curves.clear()
         self.say("")
         self.bar.setRange(0, 0)
         self.bar.show()
@@ -181,7 +181,7 @@ class Strip(QWidget):
     def show_curve(self, statistics: Sequence[Statistics], stop: int | None = None) -> None:
         """Draw the curve, marking the stop where it lies on it."""
         last = statistics[-1].iteration if statistics else 0
-        self.curve.show_figures(statistics, stop if stop is not None and stop <= last else None)
+        self.curves.show_figures(statistics, stop if stop is not None and stop <= last else None)
 
     def say(self, text: str, notes: Sequence[str] = (), *, error: bool = False) -> None:
         """Show a message below the buttons, and what else should be known in lines of their own."""

@@ -158,7 +158,8 @@ class Restoration:
             self.steps = step.iteration
             now = time.perf_counter()
             if step.stage != stage:
-                stage = step.stage
+                # Another run: its figures are no continuation of the last one's.
+                stage, figures = step.stage, []
                 blocks_begun += bool(job.details.blocks)
             if self._seconds is not None and now - shown >= self._seconds:
                 estimate = job.estimate()
