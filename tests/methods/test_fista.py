@@ -200,6 +200,32 @@ def test_positivity(method):
     assert float(last(run(method, data, blur, 50, strength=1e-3)).min()) >= 0
 
 
+def positive_minimum(data, blur, strength, wavelet, count=1000):
+    """The exact one: Chen, Huang and Zhang 2016, doi:10.1186/s13663-016-0543-2."""
+    w = WaveletTransform(blur.object_shape, wavelet, dtype=data.dtype)
+    threshold = strength * typical_level(data, blur, {}) / blur.norm_squared
+    x, dual = data.clone(), torch.zeros_like(data)
+    for _ in range(count):
+        lower = x - blur.adjoint(blur(x) - data) / blur.norm_squared
+        dual = w.forward(lower.maximum(dual)).clamp_(-threshold, threshold)
+        dual[w.approximation] = 0
+        dual = w.inverse(dual)
+        x = (lower - dual).clamp_(min=0)
+    return x
+
+
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "db4"])
+def test_positivity_after_the_threshold_is_nearly_the_minimum(wavelet):
+    """As docs/theory/wavelets.md tells; at a large strength, where it differs most."""
+    data, blur, truth = problem(20, (32, 32), sigma=1.0)
+    exact = positive_minimum(data, blur, 0.2, wavelet)
+    options = {"strength": 0.2, "wavelet": wavelet, "cycle_spinning": False}
+    found = last(run(fista, data, blur, 300, **options))
+    least = objective(exact, data, blur, 0.2, wavelet)
+    assert least < objective(found, data, blur, 0.2, wavelet) < 1.02 * least
+    assert psnr(found, truth) == pytest.approx(psnr(exact, truth), abs=0.1)
+
+
 @pytest.mark.parametrize("borders", ["circular", "extended"])
 @pytest.mark.parametrize(("shape", "gain"), [((96, 96), 2.0), ((16, 48, 48), 2.0)])
 def test_it_is_nearer_to_the_truth_than_the_image(shape, gain, borders):
