@@ -61,12 +61,12 @@ def plug_and_play(
     data: Tensor,
     blur: Convolution,
     *,
-    iterations: Annotated[int, Range(1, 10000)] = 30,
+    iterations: Annotated[int, Range(1, 10000)] = 40,
     denoiser: DenoiserName = "wavelet",
     strength: Annotated[
         float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(2e-2, 2.0)
     ] = "auto",
-    scheme: Annotated[Literal["half-quadratic", "admm", "ista"], Advanced()] = "half-quadratic",
+    scheme: Annotated[Literal["admm", "half-quadratic", "ista"], Advanced()] = "admm",
     positive: Annotated[bool, Advanced()] = True,
     noise: Annotated[
         float | Literal["auto"], Range(1e-30), Unit("counts"), Auto(_noise), Advanced()
@@ -79,11 +79,11 @@ def plug_and_play(
         v \leftarrow D_\sigma(x), \qquad \mu = \lambda s^2 / \sigma^2
 
     with the noise s of the image. The denoiser D takes the place of a prior's proximal operator.
-    Half-quadratic splitting (Zhang et al. 2022) lowers :math:`\sigma` from eight times the noise to
-    the noise itself, step by step. ADMM (Venkatakrishnan et al. 2013) adds a dual variable, and
-    raises :math:`\mu`, which lowers :math:`\sigma`, whenever its variables do not settle (Chan et
-    al. 2017), so that it comes to rest around any denoiser. ISTA takes a gradient step in place of
-    the first minimisation. Each step tells how much its variables still change.
+    ADMM (Venkatakrishnan et al. 2013) adds a dual variable, and raises :math:`\mu`, which lowers
+    :math:`\sigma`, whenever its variables do not settle (Chan et al. 2017), so that it comes to
+    rest around any denoiser. Half-quadratic splitting (Zhang et al. 2022) lowers :math:`\sigma`
+    from eight times the noise to the noise itself, step by step. ISTA takes a gradient step in
+    place of the first minimisation. Each step tells how much its variables still change.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def plug_and_play(
         Weight of the denoiser against the image: larger is smoother, smaller keeps more noise.
         Automatic tries some on a region and takes the one that predicts unseen photons best.
     scheme
-        How the two are brought together: in the fewest steps (half-quadratic), with the image
-        explained best (admm), or in many small steps (ista).
+        How the two are brought together: with the image explained best (admm), in the fewest steps
+        (half-quadratic), or in many small ones (ista).
     positive
         Keep negative values out of the result.
     noise

@@ -29,6 +29,7 @@ _SLAB = 1 << 17
     "richardson-lucy-tv",
     title="Richardson-Lucy with total variation",
     group="statistical",
+    converges=True,
     cites=[
         "Dey et al. 2006, doi:10.1002/jemt.20294",
         "Lanteri et al. 2002, doi:10.1088/0266-5611/18/5/313",
@@ -68,15 +69,15 @@ def richardson_lucy_tv(
     blur
         Forward model H.
     iterations
-        How many steps to take: more steps bring more detail, and noise only where the strength is
-        too small to hold it back.
+        How many steps to take: more steps bring more detail, up to a result that stays, and noise
+        only where the strength is too small to hold it back.
     strength
         Weight of the total variation: larger makes even patches with sharp edges of noise and of
         fine texture alike, smaller keeps both. Automatic tries some on a region and takes the one
         that predicts unseen photons best.
     update
         The stable form, or the formula of Dey et al. with its divisor kept above a tenth of the
-        sensitivity, which wants strengths below 0.01 and few steps.
+        sensitivity, which wants strengths below 0.01 and a small number of steps by hand.
     background
         Intensity b that is added to the image everywhere, such as a camera's offset and haze.
     read_noise
