@@ -35,7 +35,7 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
 
 @method(
     "variational",
-    title="Variational (TV, Hessian, wavelet)",
+    title="Variational restoration",
     group="sparse",
     converges=True,
     cites=[
