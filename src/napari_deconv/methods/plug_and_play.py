@@ -6,6 +6,7 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.denoisers import denoisers
 from napari_deconv.operators.gradients import seams
 from napari_deconv.operators.slabs import inner, slabs
@@ -192,23 +193,16 @@ class _DataStep:
 
     def _conjugate_gradients(self, v: Tensor, mu: float) -> Tensor:
         """Begin at v, where all that the blur does not see is right already."""
-        import torch
-
         blur = self._blur
-        missing = blur(v, borrow=True).neg_().add_(self._data)
-        residual = blur.adjoint(missing)
-        x, direction = v.clone(), residual.clone()
-        square = inner(residual, residual)
-        enough = _TOLERANCE**2 * square
-        for _ in range(_MOST_STEPS):
-            if square <= enough:
-                break
-            bent = blur.adjoint(blur(direction, borrow=True), borrow=True)
-            length = square / (inner(direction, bent) + mu * inner(direction, direction))
-            x.add_(direction, alpha=length)
-            residual.sub_(bent, alpha=length).sub_(direction, alpha=length * mu)
-            last, square = square, inner(residual, residual)
-            torch.add(residual, direction, alpha=square / last, out=direction)
+
+        def normal(x: Tensor) -> Tensor:
+            return blur.adjoint(blur(x, borrow=True), borrow=True).add_(x, alpha=mu)
+
+        residual = blur.adjoint(blur(v, borrow=True).neg_().add_(self._data))
+        x, enough = v.clone(), _TOLERANCE**2 * inner(residual, residual)
+        steps = conjugate_gradients(x, residual, normal, lambda r: r, inner, enough)
+        for _ in islice(steps, _MOST_STEPS):
+            pass
         return x
 
 
