@@ -1,6 +1,8 @@
 """Settings side by side: on the region as in the whole, judged alike, each for itself."""
 
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,3 +198,11 @@ def test_every_method_once():
     settings = each_method(methods(), {"richardson-lucy": {"iterations": 7}})
     assert [setting.method for setting in settings] == list(methods())
     assert settings[list(methods()).index("richardson-lucy")].options == {"iterations": 7}
+
+
+def test_python_of_the_documentation_works(capsys):
+    text = (Path(__file__).parents[2] / "docs/howto/compare-settings.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "compare-settings.md", "exec"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["wiener", "richardson-lucy", "richardson-lucy"]

@@ -7,9 +7,9 @@ import torch
 
 import napari_deconv as nd
 from napari_deconv.errors import ParameterError
+from napari_deconv.methods._level import typical_level
 from napari_deconv.methods.fista import fista
 from napari_deconv.methods.ista import ista
-from napari_deconv.methods.variational import typical_level
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.wavelets import WaveletTransform
 from napari_deconv.simulation import phantoms

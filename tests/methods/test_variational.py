@@ -53,6 +53,7 @@ def test_nothing_near_the_result_is_better(scene, prior, borders):
         iterations=400,
         strength=strength,
         prior=prior,
+        misfit="poisson",
         level=float(data.mean()),
         background=floor,
     )
@@ -161,6 +162,7 @@ def test_automatic_is_near_the_best_and_beats_richardson_lucy(shape):
 def test_compiled_and_plain_loops_agree(scene, prior, monkeypatch):
     _, psf, image = scene
     options = {"prior": prior, "strength": 0.02, "iterations": 15, "background": 2.0}
+    options["misfit"] = "poisson"
     compiled = nd.restore(image, "variational", psf, **options)
     monkeypatch.setenv("NAPARI_DECONV_NUMBA", "off")
     plain = nd.restore(image, "variational", psf, **options)

@@ -35,10 +35,11 @@ class StrengthSearch:
     """Tries strengths on a lively region without a tenth of its photons.
 
     It climbs from the middle of the bounds, half a decade at a time, until the likelihood of the
-    photons set aside falls on both sides, and takes the top of the parabola through the best
-    three. Where the PSF is not quite the image's own, photons are predicted best by an estimate
-    that explains the PSF's errors as well; so the strength is raised until the residual is no
-    smaller than noise (Morozov's discrepancy principle).
+    photons set aside falls on both sides, looks half as far away on both sides of the best, and
+    takes the top of the parabola through the best three. Where the PSF is not quite the image's
+    own, photons are predicted best by an estimate that explains the PSF's errors as well; so the
+    strength is raised until the residual is no smaller than noise (Morozov's discrepancy
+    principle).
 
     Parameters
     ----------
@@ -95,6 +96,11 @@ class StrengthSearch:
             if best == place:
                 break
             place = best
+        # A narrow top may lie between.
+        for side in (-_STRIDE / 2, _STRIDE / 2):
+            if low < place + side < high:
+                yield from self._try(place + side)
+        place = max(self._scores, key=lambda key: self._scores[key])
         while place < high and self._misfits.get(place, 1.0) < _LEAST_MISFIT:
             place = min(place + _STRIDE, high)
             if place not in self._scores:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from napari_deconv.methods._level import typical_level
 from napari_deconv.methods._thresholding import GRIDS, Shrinkage, WaveletName
-from napari_deconv.methods.variational import typical_level
 from napari_deconv.operators.slabs import inner, slabs
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 

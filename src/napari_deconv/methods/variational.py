@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from napari_deconv.methods._level import typical_level
 from napari_deconv.operators.priors import make_prior
-from napari_deconv.operators.slabs import total
 from napari_deconv.operators.splitting import Misfit, minimise
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
-
-
-def typical_level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
-    """Return the mean intensity above the background."""
-    import torch
-
-    del blur
-    floor = torch.as_tensor(parameters.get("background", 0.0), dtype=data.dtype)
-    light = (total(data) - total(floor.to(data.device).expand_as(data))) / data.numel()
-    return max(light, 1e-3 * float(data.abs().mean()), 1e-30)
 
 
 def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
@@ -55,7 +45,7 @@ def variational(
         float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(1e-4, 1.0)
     ] = "auto",
     prior: Literal["hessian", "tv", "wavelet"] = "hessian",
-    misfit: Annotated[Literal["poisson", "poisson-gaussian", "gaussian"], Advanced()] = "poisson",
+    misfit: Annotated[Literal["gaussian", "poisson", "poisson-gaussian"], Advanced()] = "gaussian",
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[
         float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(typical_level)
@@ -86,8 +76,9 @@ def variational(
         What objects look like: of few bends, so that slopes and fine lines survive (hessian);
         of few edges, flat between them (tv); of few wavelets (wavelet).
     misfit
-        How the image may differ from the model: as photons do (poisson), with the camera's read
-        noise added (poisson-gaussian), or by the same amount everywhere (gaussian).
+        How the image may differ from the model: by as much everywhere (gaussian), as photons do
+        (poisson), or with the camera's read noise added to that (poisson-gaussian). With photons,
+        faint structures are smoothed less and bright ones more, and it takes more steps.
     positive
         Keep negative values out of the result.
     level

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from napari_deconv.methods._rehearsal import rehearse
-from napari_deconv.operators.spectra import regularised_inverse, squared_frequency
-from napari_deconv.registry import Advanced, Auto, Range, method
+from napari_deconv.operators.slabs import total
+from napari_deconv.operators.spectra import penalty_power, regularised_inverse, squared_frequency
+from napari_deconv.registry import Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from napari_deconv.methods._rehearsal import Rehearsal
     from napari_deconv.operators.convolution import Convolution
 
+# How far the filter sees, in sizes of the PSF.
+_HALO = 1.5
 # Steps of a measured spectrum in an octave of frequency.
 _PER_OCTAVE = 2
-# Ratio of noise to signal where nothing but noise was found.
-_ONLY_NOISE = 1e6
 
 
 def _spectrum(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
@@ -34,6 +35,11 @@ def _spectrum(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
 
 def _profile(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> tuple[float, ...]:
     return _measured(rehearse(data, blur)) if parameters["spectrum"] == "radial" else (1.0,)
+
+
+def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+    del blur, parameters
+    return total(data) / data.numel()
 
 
 def _ratio(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -52,7 +58,7 @@ def _ratio(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> fl
     title="Wiener filter",
     group="fast",
     cites=["Wiener 1949", "Wu 1986, doi:10.1214/aos/1176350142"],
-    halo=1.5,
+    halo=_HALO,
     arrays=lambda _: (1.5, 0.0),
 )
 def wiener(
@@ -68,6 +74,7 @@ def wiener(
     profile: Annotated[
         tuple[float, ...] | Literal["auto"], Range(0), Auto(_profile), Advanced()
     ] = "auto",
+    level: Annotated[float | Literal["auto"], Unit("counts"), Auto(_level), Advanced()] = "auto",
 ) -> Tensor:
     r"""For a quick, linear first look: start here before anything that takes steps.
 
@@ -91,14 +98,17 @@ def wiener(
         The ratio of a radial spectrum at the highest frequency and at every half octave below it.
         Automatic measures it: the object's power from what the image has beyond noise, and in the
         noise, beside the camera's, what the borders hide.
+    level
+        Intensity about which the object varies, where the spectrum is radial; automatic takes the
+        image's mean, which the result then has as well.
     """
-    import torch
-
     if spectrum == "radial":
-        penalty = _on_grid([float(ratio) for ratio in profile], blur)
-    else:
-        penalty = torch.ones((), dtype=data.dtype, device=data.device)
-    return regularised_inverse(data, blur, penalty, float(noise_to_signal))
+        ratio = _on_grid([float(each) for each in profile], blur)
+        found = regularised_inverse(data, blur, ratio, float(noise_to_signal))
+        lost = float(noise_to_signal) * float(ratio[(0,) * ratio.ndim])
+        return found.add_(float(level) * lost / (1 + lost))
+    one = penalty_power(blur, "identity")
+    return regularised_inverse(data, blur, one, float(noise_to_signal))
 
 
 def _measured(rehearsal: Rehearsal) -> tuple[float, ...]:
@@ -115,44 +125,46 @@ def _measured(rehearsal: Rehearsal) -> tuple[float, ...]:
     transfer = blur.otf.abs().square_()
     signal = blur.spectrum(data).abs().square_().sub_(white).sub_(hidden).mul_(transfer)
 
-    shell = _steps_below(blur).round_().flatten().cpu().numpy().astype(int)
-    shells = np.unique(shell)[:-1]  # the last one is the mean
+    # Waves longer than the filter's reach count as such: what differs among them would not fit a
+    # tile. The mean is left out.
+    psf_size = max(n * spacing for n, spacing in zip(blur.psf_shape, blur.spacing, strict=True))
+    longest = 2 * _HALO * psf_size / min(blur.spacing)
+    last = round(_PER_OCTAVE * math.log2(_highest(blur) * longest / (2 * math.pi)))
+    shell = _steps_below(blur).round_().clamp_(max=last).flatten()[1:].cpu().numpy().astype(int)
+    shells = np.unique(shell)
 
-    def total(values: Tensor) -> NDArray[np.float64]:
-        sums = np.bincount(shell, values.flatten().cpu().double().numpy())
-        return np.asarray(sums[shells])
+    def sums(values: Tensor) -> NDArray[np.float64]:
+        each = np.bincount(shell, values.flatten()[1:].cpu().double().numpy())
+        return np.asarray(each[shells])
 
-    noise = white + total(hidden) / np.bincount(shell)[shells]
-    power = total(signal) / total(transfer.square()).clip(min=1e-300)
-    seen = power > 0
-    if not seen.any():
-        return (_ONLY_NOISE,)
-    # From coarse to fine it may only fall: what is divided by hardly any transfer is no evidence.
-    power = np.interp(shells, shells[seen], np.log(power[seen]))
-    power = np.exp(np.minimum.accumulate(power[::-1])[::-1])
+    noise = white + sums(hidden) / np.bincount(shell)[shells]
+    found, fit = sums(signal), sums(transfer.square()).clip(min=1e-300)
+    # What cannot be told from nothing may be as much as noise leaves by chance. From coarse to fine
+    # the power may only fall: much of it where hardly anything is transmitted is no evidence.
+    power = np.maximum(found, noise * np.sqrt(fit) + 1.0 * sums(hidden * transfer)) / fit
+    power = np.minimum.accumulate(power[::-1])[::-1]
     ratio = np.interp(np.arange(shells[-1] + 1), shells, np.log(noise / power))
     return tuple(float(r) for r in np.exp(ratio))
 
 
 def _on_grid(profile: Sequence[float], blur: Convolution) -> Tensor:
-    """Return a profile's ratio at each frequency of the half spectrum; zero for the mean."""
+    """Return a profile's ratio at each frequency of the half spectrum."""
     import torch
 
     steps = _steps_below(blur).clamp_(max=len(profile) - 1)
     logarithm = torch.tensor(profile, dtype=blur.dtype, device=blur.device).clamp_(1e-30).log_()
     below = steps.long().clamp_(max=max(len(profile) - 2, 0))
     above = (below + 1).clamp_(max=len(profile) - 1)
-    ratio = torch.lerp(logarithm[below], logarithm[above], steps - below).exp_()
-    ratio[(0,) * ratio.ndim] = 0
-    return ratio
+    return torch.lerp(logarithm[below], logarithm[above], steps - below).exp_()
 
 
 def _steps_below(blur: Convolution) -> Tensor:
-    """Return how far below the highest frequency each one is; the mean lies one step farther."""
-    square = squared_frequency(blur)
-    finest = min(blur.spacing)
-    highest = sum((math.pi * finest / s) ** 2 for s in blur.spacing)
-    octaves = (highest / square).log2_().mul_(0.5)
-    octaves[(0,) * octaves.ndim] = 0
-    octaves[(0,) * octaves.ndim] = octaves.max() + 1
+    """Return how far below the highest frequency each one is; infinitely far for the mean."""
+    octaves = (_highest(blur) ** 2 / squared_frequency(blur)).log2_().mul_(0.5)
     return octaves.mul_(_PER_OCTAVE)
+
+
+def _highest(blur: Convolution) -> float:
+    """Return the highest frequency, in radians per finest voxel."""
+    finest = min(blur.spacing)
+    return math.pi * math.hypot(*(finest / spacing for spacing in blur.spacing))

@@ -127,7 +127,8 @@ class Differences:
             u = dual[:, first : first + step]
             stop = first + u.shape[1]
             a = self._forward(x, self._weights, self._wraps, rows=(first, stop)).add_(u)
-            length = torch.linalg.vector_norm(a, dim=0).clamp_(min=1e-30)
+            # torch's own norm is a hundred times slower along the first axis.
+            length = a.square().sum(0).sqrt_().clamp_(min=1e-30)
             moved += _replace(u, a.mul_(torch.div(threshold, length).clamp_(max=1)))
         return moved
 

@@ -1,0 +1,89 @@
+"""How near the automatic strength of ``variational`` comes to the best one.
+
+    python benchmarks/strength.py DATA
+
+DATA holds ``img2d_gt``. Parts of the actin image are blurred so that light comes in from around
+them, and get 20, 100 and 1000 photons in the brightest pixel; filaments in 3D are added, thin and
+thick. The best strength is that of a grid of quarter decades that knows the truth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import harness
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.signal import fftconvolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GRID = 10 ** np.arange(-3.5, 0, 0.25)
+REACH, SIDE = 20, 192
+
+
+def main() -> None:
+    arguments = harness.parser(__doc__.splitlines()[0], data=True).parse_args()
+    import napari_deconv as nd
+
+    rows, figures = [], []
+    for name, truth, image, psf, background in scenes(arguments.data / "img2d_gt"):
+        for misfit in ("gaussian", "poisson"):
+            options: dict[str, Any] = {"misfit": misfit, "background": background}
+
+            def score(result: np.ndarray, truth: np.ndarray = truth) -> float:
+                return float(-10 * np.log10(np.mean((result - truth) ** 2) / truth.max() ** 2))
+
+            every = {
+                s: score(nd.restore(image, "variational", psf, strength=float(s), **options))
+                for s in GRID
+            }
+            best = max(every, key=every.__getitem__)
+            result, details = nd.restore(image, "variational", psf, details=True, **options)
+            found = details.parameters["strength"]
+            loss = every[best] - score(result)
+            rows.append([name, misfit, best, every[best], found, every[best] - loss, loss])
+            figures.append({"scene": name, "misfit": misfit, "best": best, "loss": loss})
+    header = ["", "misfit", "best", "dB", "automatic", "dB", "lost"]
+    harness.table("variational, Hessian prior", header, rows)
+    harness.finish(arguments.json, {"cases": figures})
+
+
+def scenes(
+    folder: Path,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray, float]]:
+    """Yield name, truth in photons, image, PSF and background."""
+    import tifffile
+
+    import napari_deconv as nd
+    from napari_deconv.simulation.phantoms import filaments
+
+    whole = tifffile.imread(folder / "Actin3_GroundTruth.tif").astype(float)
+    psf = tifffile.imread(folder / "PSF.tif").clip(0)
+    psf = psf[127 - REACH : 128 + REACH, 127 - REACH : 128 + REACH].astype(float)
+    psf /= psf.sum()
+    for top, left in ((128, 192), (0, 0), (200, 100)):
+        scene = whole[top : top + SIDE + 2 * REACH, left : left + SIDE + 2 * REACH]
+        blurred = fftconvolve(scene, psf, mode="valid").clip(0)
+        for photons in (20, 100, 1000):
+            scale = photons / blurred.max()
+            image = np.random.default_rng(0).poisson(blurred * scale).astype(np.float32)
+            truth = scene[REACH:-REACH, REACH:-REACH] * scale
+            yield f"actin {top}, {left}; {photons} photons", truth, image, psf, 0.0
+    axes = np.ogrid[-3:4, -6:7, -6:7]
+    psf = np.exp(-(axes[0] ** 2) / 8 - (axes[1] ** 2 + axes[2] ** 2) / (2 * 1.6**2))
+    psf /= psf.sum()
+    for width in (0, 2):
+        for photons in (20, 500):
+            truth = gaussian_filter(filaments((24, 64, 64), count=20, seed=5), width)
+            image = nd.simulate(
+                truth, psf, photons=photons, offset=0, read_noise=0, background_photons=2, seed=2
+            )
+            truth = truth * float((image.mean() - 2) / truth.mean())
+            yield f"filaments, width {width}; {photons} photons", truth, image, psf, 2.0
+
+
+if __name__ == "__main__":
+    main()
