@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 KEY = "napari-deconv"
 SIZE = (1400, 900)
-_LARGEST = 500_000
+_LARGEST = 900_000
 
 
 def main() -> None:
@@ -36,11 +36,13 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     import napari
 
-    viewer = napari.Viewer(show=True)
-    viewer.window._qt_window.resize(*SIZE)
-    before_and_after(viewer)
-    background(viewer)
-    viewer.close()
+    for take in (before_and_after, background, choosing):
+        # A viewer for each: Mesa's software renderer crashed on the second sample in one.
+        viewer = napari.Viewer(show=True)
+        viewer.window._qt_window.resize(*SIZE)
+        take(viewer)
+        viewer.close()
+        wait(1)
 
 
 def before_and_after(viewer: Any) -> None:
@@ -87,7 +89,6 @@ def before_and_after(viewer: Any) -> None:
     shoot(viewer, "napari-before-after")
     viewer.dims.thickness = (0.0, *viewer.dims.thickness[1:])
     close_dock(viewer, dock)
-    viewer.layers.clear()
 
 
 def background(viewer: Any) -> None:
@@ -101,7 +102,48 @@ def background(viewer: Any) -> None:
     save(dock, "dock-background")
     shoot(viewer, "napari-background")
     close_dock(viewer, dock)
-    viewer.layers.clear()
+
+
+def choosing(viewer: Any) -> None:
+    """Take the list of methods, a strength with its curve, and settings beside each other."""
+    open_sample(viewer, "haze")
+    dock = open_dock(viewer, "Deconvolution")
+    settle(dock)
+    dock.lights.buttons["offset"].click()
+    dock.strip.say("")
+    settle(dock)
+    dock.method.box.showPopup()
+    wait(0.5)
+    corner = dock.mapToGlobal(dock.rect().topLeft())
+    list_ = dock.method.box.view().window().frameGeometry()
+    low = max(list_.bottom(), corner.y() + dock.area.widget().sizeHint().height()) - corner.y()
+    screen = viewer.window._qt_window.screen()
+    width = max(dock.width(), list_.right() - corner.x() + 2)
+    write(screen.grabWindow(0, corner.x(), corner.y(), width, low + 8), "dock-methods")
+    dock.method.box.hidePopup()
+    dock.method.choose("variational")
+    settle(dock)
+    dock.strip.run.click()
+    settle(dock)
+    dock.strip.curves.choose(dock.strip.curves.names[-1])
+    save(dock, "dock-strength")
+    viewer.layers.remove(viewer.layers[-1])
+
+    dock.strip.curves.clear()
+    dock.strip.afterwards.hide()
+    dock.compare.click()
+    panel = dock.sweeping.panel
+    until(lambda: not panel.runner.busy)
+    panel.cells[3].clicked.emit()
+    wait(0.5)
+    shoot(viewer, "napari-compare-settings")
+    panel.what.setCurrentIndex(panel.what.findData("all"))
+    panel.compare.click()
+    until(lambda: not panel.runner.busy)
+    wait(0.5)
+    write(panel.grab(), "compare-methods")
+    close_dock(viewer, panel)
+    close_dock(viewer, dock)
 
 
 def open_sample(viewer: Any, name: str) -> Any:
@@ -153,7 +195,7 @@ def write(picture: Any, name: str) -> None:
 
     image = Image.open(path).convert("RGB")
     if path.stat().st_size > _LARGEST:
-        image = image.quantize(256, dither=Image.Dither.NONE)
+        image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     image.save(path, optimize=True)
     print(f"{path.name}: {image.width} x {image.height}, {path.stat().st_size // 1000} kB")
 

@@ -504,5 +504,7 @@ def test_every_method_fits_360_by_1000_pixels(viewer, settle):
     for method in dock.method.box.values:
         dock.method.choose(method)
         dock.method.recommend(Recommendation("richardson-lucy", {}, "It suits. " * 10))
+        settle(dock)
+        assert dock.form.isVisible()
         assert height(dock) <= 1000, method
     settle(dock)

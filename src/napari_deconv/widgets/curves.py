@@ -29,7 +29,7 @@ _OF_ITERATIONS = (
 )
 _OF_CHOICES = (
     "What was tried to find this number, and how good each was: the higher, the better. The dashed "
-    "line marks the number taken."
+    "line marks the number taken: the top, or farther right where a weaker one would explain noise."
 )
 
 

@@ -60,6 +60,7 @@ class SweepCell(QFrame):
         """Show the picture in a square of this many pixels."""
         self.picture.setFixedSize(size, size)
         self.words.setFixedWidth(size)
+        self._make_room()
         if self._pixmap is not None:
             smaller = max(self._pixmap.width(), self._pixmap.height()) > size
             mode = Qt.TransformationMode
@@ -124,6 +125,11 @@ class SweepCell(QFrame):
         lines += [escape(line) for line in self._lines if line]
         lines += self._marks
         self.words.setText("<br>".join(lines))
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let the words have all their lines; a grid of wrapped labels forgets some."""
+        self.words.setMinimumHeight(self.words.heightForWidth(self.words.width()))
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
         """Choose it."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 ONE, ALL = "method", "all"
 _SMALLEST, _LARGEST = 110, 220
 # Pixels that the words below a picture take.
-_WORDS = 76
+_WORDS = 84
 _HINT = "Click a picture to adopt its setting."
 
 
@@ -125,6 +125,7 @@ class SweepPanel(QWidget):
         inside.setLayout(self._grid)
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setWidget(inside)
         column = QVBoxLayout(self)
@@ -147,8 +148,7 @@ class SweepPanel(QWidget):
     @property
     def columns(self) -> int:
         """How many pictures of a good size stand beside each other."""
-        beside_the_image = self.area.viewport().width() // 160 - 1  # type: ignore[union-attr]
-        return max(2, beside_the_image)
+        return max(2, self._room() // 145 - 1)  # the first is the image itself
 
     def start(self, task: Comparison, colormap: Any, gamma: float) -> None:
         """Try settings; show the pictures in a layer's colours."""
@@ -254,13 +254,20 @@ class SweepPanel(QWidget):
     def _fit(self) -> None:
         if not self.cells:
             return
-        high = self.area.viewport().height() // self._rows - _WORDS  # type: ignore[union-attr]
-        size = min(max(min(self._picture_width(self._columns), high), _SMALLEST), _LARGEST)
+        size = self._picture_width(self._columns)
+        if self._rows == 1:  # of several, the others are scrolled to
+            size = min(size, self.area.height() - _WORDS)
+        size = min(max(size, _SMALLEST), _LARGEST)
         for cell in (self._original, *self.cells):
             cell.resize_picture(size)
 
     def _picture_width(self, columns: int) -> int:
-        return self.area.viewport().width() // columns - 14  # type: ignore[union-attr]
+        return self._room() // columns - 16
+
+    def _room(self) -> int:
+        """Return the width that is left beside a scroll bar, which may come and go."""
+        bar = self.area.verticalScrollBar()
+        return self.area.width() - (bar.sizeHint().width() if bar is not None else 0)
 
 
 def varied(settings: list[Setting]) -> list[str]:
