@@ -19,7 +19,6 @@ from napari_deconv.operators.convolution import Convolution, grid_shape
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
     from torch import device
 
     from napari_deconv.operators.convolution import Borders
@@ -76,7 +75,7 @@ class Demand:
         """Return the shape that is read for a core of an image of this shape."""
         beyond = reads_beyond(self.method, self.borders)
         return tuple(
-            c + 2 * h if beyond else (n if c >= n else min(n, c + 2 * h))
+            n if c >= n else (c + 2 * h if beyond else min(n, c + 2 * h))
             for c, n, h in zip(core, shape, self.halo, strict=True)
         )
 
@@ -98,9 +97,11 @@ class Demand:
 
 
 def reads_beyond(method: Method, borders: str) -> bool:
-    """Whether the image is to be continued by its mirror image before the method sees it.
+    """Whether pieces of an image are continued by its mirror image, along the axes that are cut.
 
-    A direct filter sees farther than the PSF reaches, and has no other way to a true border.
+    A direct filter sees farther than the PSF reaches, into the margin that makes its data
+    periodic: where margins differ, the pieces would show a seam. An image that is not cut meets
+    nothing, and is restored no better with it.
     """
     return borders in ("extended", "reflect") and not method.iterative
 
@@ -205,7 +206,7 @@ def work(demand: Demand, shape: Sequence[int], tile: Sequence[int]) -> float:
     beyond = reads_beyond(demand.method, demand.borders)
 
     def read(piece: slice, halo: int, length: int) -> int:
-        if piece == slice(0, length) and not beyond:
+        if piece == slice(0, length):
             return length
         first, last = piece.start - halo, piece.stop + halo
         return int(last - first if beyond else min(last, length) - max(first, 0))
@@ -244,7 +245,7 @@ def _measured(
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(shape, generator=generator).add_(1).numpy()
     lap = _Stopwatch(device)
-    data = torch.from_numpy(_read(image, reads_beyond(method, borders))).to(device)
+    data = torch.from_numpy(image.copy()).to(device)
     read = lap()
     blur = Convolution(np.full((3,) * len(grid), 3.0 ** -len(grid)), shape, borders, device=device)
     build = lap()
@@ -287,8 +288,3 @@ class _Stopwatch:
             torch.cuda.synchronize(self._device)
         before, self._started = self._started, time.perf_counter()
         return self._started - before
-
-
-def _read(image: NDArray[np.float32], gathers: bool) -> NDArray[np.float32]:
-    """Copy an image as reading does, voxel by voxel where it is continued beyond its borders."""
-    return image[np.ix_(*(np.arange(n) for n in image.shape))] if gathers else image.copy()

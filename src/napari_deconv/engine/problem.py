@@ -111,7 +111,7 @@ class Problem:
     def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
         """Read a piece of a frame with its surroundings."""
         borders = self.options.borders
-        beyond: Beyond = "mirror" if reads_beyond(self.method, borders) else borders
+        beyond: Beyond = "reflect" if reads_beyond(self.method, borders) else borders
         outer, inner = self.source.outer(core, self.halo, beyond)
         data = self.source.read(frame, outer, beyond)
         floor: NDArray[np.float32] | float

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# What is read beyond the image: nothing; what a repeating border puts there, and then only around
-# a piece that is cut out; or the mirror image, in any case.
-Beyond = Literal["extended", "zero", "reflect", "circular", "mirror"]
+# What is read beyond the image: nothing, or what a repeating border puts there, and then only
+# around a piece that is cut out.
+Beyond = Literal["extended", "zero", "reflect", "circular"]
 
 
 class Source:
@@ -111,7 +111,7 @@ class Source:
             first, last = start - reach, stop + reach
             if beyond in ("extended", "zero"):
                 first, last = max(0, first), min(limit, last)
-            elif whole and beyond != "mirror":
+            elif whole:
                 first, last = start, stop
             outer.append(slice(first, last))
             inner.append(slice(start - first, stop - first))
@@ -141,7 +141,7 @@ def _mapped(position: NDArray[np.intp], length: int, beyond: Beyond) -> NDArray[
     """Map positions beyond the image to the voxels that stand for them."""
     if beyond == "circular":
         return position % length
-    if beyond in ("reflect", "mirror"):
+    if beyond == "reflect":
         position = position % (2 * length)
         return np.minimum(position, 2 * length - 1 - position)
     return position

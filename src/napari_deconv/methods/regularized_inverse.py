@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.methods._rehearsal import rehearse
+from napari_deconv.methods._powers import HALO, least_error
 from napari_deconv.operators.spectra import penalty_power, regularised_inverse
 from napari_deconv.registry import Auto, Range, method
 
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     del parameters
-    return rehearse(data, blur).choose(
-        lambda image, model, strength: regularized_inverse(image, model, strength=strength),
-        "laplacian",
-        1e-12,
-        1e3,
-    )
+    return least_error(data, blur, "laplacian", 1e-12, 1e3)
 
 
 @method(
@@ -32,9 +27,8 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
     group="fast",
     cites=[
         "Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015",
-        "Golub et al. 1979, doi:10.1080/00401706.1979.10489751",
     ],
-    halo=1.5,
+    halo=HALO,
     arrays=lambda _: (1.6, 0.0),
 )
 def regularized_inverse(
@@ -59,7 +53,8 @@ def regularized_inverse(
     blur
         Convolution H.
     strength
-        Weight of the squared Laplacian against the misfit: larger is smoother. Automatic begins
-        with generalised cross-validation and finds the best one in a rehearsal.
+        Weight of the squared Laplacian against the misfit: larger is smoother. Automatic takes
+        the weight that makes the expected error least, with powers of noise and object measured on
+        the image.
     """
     return regularised_inverse(data, blur, penalty_power(blur, "laplacian"), float(strength))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.methods._rehearsal import rehearse
+from napari_deconv.methods._powers import HALO, least_error
 from napari_deconv.operators.spectra import penalty_power, regularised_inverse
 from napari_deconv.registry import Auto, Range, method
 
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     del parameters
-    return rehearse(data, blur).choose(
-        lambda image, model, strength: tikhonov(image, model, strength=strength),
-        "identity",
-        1e-12,
-        1e3,
-    )
+    return least_error(data, blur, "identity", 1e-12, 1e3)
 
 
 @method(
@@ -33,9 +28,8 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
     cites=[
         "Tikhonov 1963",
         "Sage et al. 2017, doi:10.1016/j.ymeth.2016.12.015",
-        "Golub et al. 1979, doi:10.1080/00401706.1979.10489751",
     ],
-    halo=1.5,
+    halo=HALO,
     arrays=lambda _: (1.0, 0.0),
 )
 def tikhonov(
@@ -61,6 +55,7 @@ def tikhonov(
         Convolution H.
     strength
         Weight of the object's own squares against the misfit: larger is smoother and darker.
-        Automatic begins with generalised cross-validation and finds the best one in a rehearsal.
+        Automatic takes the weight that makes the expected error least, with powers of noise and
+        object measured on the image.
     """
     return regularised_inverse(data, blur, penalty_power(blur, "identity"), float(strength))

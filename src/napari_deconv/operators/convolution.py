@@ -59,6 +59,8 @@ class Convolution:
     ----------
     data_shape, object_shape
         Shapes of ``H x`` and of ``x``.
+    psf_shape
+        Shape of the PSF.
     grid
         Shape of the Fourier transforms.
     sensitivity
@@ -95,6 +97,7 @@ class Convolution:
         if origin is None:
             origin = [n // 2 for n in psf.shape]
         self._kernel = psf, tuple(origin)
+        self.psf_shape = psf.shape
         self.grid = grid_shape(self.data_shape, psf.shape, origin, self.borders)
         self.object_shape = tuple(
             g if word == "extended" else n

@@ -9,13 +9,15 @@ from napari_deconv.operators.slabs import slabs
 from napari_deconv.registry import Chosen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
 
 Penalty = Literal["laplacian", "identity"]
 
-# Bins of the logarithm of |L|^2 / |H|^2, of which a cross-validation score is made.
+# Bins of the logarithm of |L|^2 / |H|^2, of which the scores of weights are made.
 _BINS = 2048
 
 
@@ -104,9 +106,8 @@ def cross_validated_weight(
     The score :math:`\sum (1-f)^2 |Y|^2 / (\sum (1-f))^2` with
     :math:`f = |H|^2 / (|H|^2 + \lambda |L|^2)` is least where leaving out any one pixel and
     predicting it from the others works best (Golub, Heath and Wahba 1979,
-    doi:10.1080/00401706.1979.10489751). It depends on the frequencies only by
-    :math:`|L|^2/|H|^2`, so they are gathered in bins of its logarithm, and the score of any weight
-    is then a short sum.
+    doi:10.1080/00401706.1979.10489751). What is best for the object is another weight: see
+    :mod:`napari_deconv.methods._powers`.
 
     Parameters
     ----------
@@ -115,51 +116,60 @@ def cross_validated_weight(
     lower, upper
         Bounds of the weight.
     """
-    import torch
+    power = blur.spectrum(data).abs().square_()
+    power[(0,) * power.ndim] = 0  # the mean passes whatever the weight
+    ratio, count, energy = gather(blur, penalty, power.new_ones(()), power)
 
-    spectrum = blur.spectrum(data)
-    energy = torch.zeros(_BINS, dtype=torch.float64)
-    count = torch.zeros(_BINS, dtype=torch.float64)
-    lowest, highest = -6.0, 14.0
-    last = blur.grid[-1]
-    # A half spectrum shows every frequency and its mirror once, but for the first column and, of
-    # an even row, the last.
-    twice = torch.full((spectrum.shape[-1],), 2.0, dtype=blur.dtype, device=blur.device)
-    twice[0] = 1
-    if last % 2 == 0:
-        twice[-1] = 1
-    spectrum[(0,) * spectrum.ndim] = 0  # the mean passes whatever the weight
-    for s, h, p in slabs(spectrum, blur.otf, penalty):
-        response = (h.real.square() + h.imag.square()).clamp_(min=1e-30)
-        place = (p / response).clamp_(min=1e-30).log10_()
-        bins = ((place - lowest) * (_BINS / (highest - lowest))).long().clamp_(0, _BINS - 1)
-        flat = bins.flatten().cpu()
-        weights = twice.expand_as(bins).flatten().cpu().double()
-        power = (s.real.square() + s.imag.square()).flatten().cpu().double()
-        count.index_add_(0, flat, weights)
-        energy.index_add_(0, flat, weights * power)
-    step = (highest - lowest) / _BINS
-    centres = 10 ** (lowest + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * step)
-
-    def score(logarithm: float) -> float:
-        """Return minus the logarithm of the cross-validated error."""
-        share = 10**logarithm * centres
-        left = share / (1 + share)
+    def score(weight: float) -> float:
+        left = weight * ratio / (1 + weight * ratio)
         error = float((left.square() * energy).sum() / (left * count).sum().square())
         return -math.log10(max(error, 1e-300))
 
+    return highest(score, lower, upper, "cross-validation, -log10 of the error")
+
+
+def gather(blur: Convolution, penalty: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    r"""Sum values on the half spectrum over all frequencies with about the same ratio.
+
+    What a quadratic filter does to a frequency depends on :math:`|L|^2 / |H|^2` alone; with sums
+    in bins of its logarithm, what it does to all of them is a short sum for any weight.
+
+    Returns
+    -------
+    ratio
+        That of each bin, in float64 on the CPU.
+    *sums
+        Of each of the values in each bin, mirrored frequencies included.
+    """
+    import torch
+
+    lowest, step = -6.0, 20 / _BINS
+    sums = torch.zeros(len(values), _BINS, dtype=torch.float64)
+    # A half spectrum shows every frequency and its mirror once, but for the first column and, of
+    # an even row, the last.
+    twice = torch.full((blur.otf.shape[-1],), 2.0, dtype=blur.dtype, device=blur.device)
+    twice[0] = 1
+    if blur.grid[-1] % 2 == 0:
+        twice[-1] = 1
+    for h, p, *parts in slabs(blur.otf, penalty, *values):
+        response = (h.real.square() + h.imag.square()).clamp_(min=1e-30)
+        place = (p / response).clamp_(min=1e-30).log10_().sub_(lowest).div_(step)
+        bins = place.long().clamp_(0, _BINS - 1).flatten().cpu()
+        for each, part in zip(sums, parts, strict=True):
+            each.index_add_(0, bins, (part * twice).expand_as(h).flatten().cpu().double())
+    ratio = 10 ** (lowest + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * step)
+    return ratio, *sums
+
+
+def highest(score: Callable[[float], float], lower: float, upper: float, name: str) -> Chosen:
+    """Return the weight with the highest score, among some in each decade and then between."""
     from scipy.optimize import minimize_scalar
 
     low, high = math.log10(lower), math.log10(upper)
     steps = math.ceil(4 * (high - low))
     places = [low + i * (high - low) / steps for i in range(steps + 1)]
-    scores = [score(place) for place in places]
+    scores = [score(10**place) for place in places]
     best = places[scores.index(max(scores))]
     bounds = (max(best - 0.25, low), min(best + 0.25, high))
-    found = minimize_scalar(lambda place: -score(place), bounds=bounds, method="bounded")
-    return Chosen.among(
-        10**found.x,
-        [10**place for place in places],
-        scores,
-        "cross-validation, -log10 of the error",
-    )
+    found = minimize_scalar(lambda place: -score(10**place), bounds=bounds, method="bounded")
+    return Chosen.among(10**found.x, [10**place for place in places], scores, name)
