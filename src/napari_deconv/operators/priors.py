@@ -59,7 +59,7 @@ class Prior(Protocol):
         ...
 
 
-def make_prior(name: PriorName, blur: Convolution, *, wavelet: str = "spline-3") -> Prior:
+def make_prior(name: PriorName, blur: Convolution, *, wavelet: str = "db2") -> Prior:
     """Return a prior for the objects of a forward model."""
     if name == "wavelet":
         return Wavelet(blur, wavelet)
