@@ -15,6 +15,8 @@ from problems import gaussian_psf, photographed, relative_rmse, spots
 
 PSF = gaussian_psf((7, 9), (1.2, 1.6))
 IMAGE = photographed(spots((40, 44)), PSF)
+# Those that anyone would use without being warned.
+METHODS = [name for name, method in nd.methods().items() if not method.warning]
 
 
 def rl(image=IMAGE, psf=PSF, **options):
@@ -44,17 +46,19 @@ def test_memory_layout_does_not_matter():
 def test_read_only_input_is_fine_and_stays_as_it_is():
     image = IMAGE.copy()
     image.flags.writeable = False
-    for method in nd.methods():
+    for method in METHODS:
         options = {"iterations": 3} if nd.methods()[method].iterative else {}
         nd.restore(image, method, psf=PSF, **options)
     np.testing.assert_array_equal(image, IMAGE)
 
 
-@pytest.mark.parametrize("method", nd.methods())
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("borders", ["extended", "reflect", "circular", "zero"])
 def test_every_method_sharpens_with_every_border(method, borders):
     truth = spots((40, 44))
-    result = nd.restore(IMAGE, method, psf=PSF, borders=borders, background=2.0)
+    # On so few pixels the photons of Landweber's small steps cannot be told from each other.
+    options = {"iterations": 100} if method == "landweber" else {}
+    result = nd.restore(IMAGE, method, psf=PSF, borders=borders, background=2.0, **options)
     assert result.shape == IMAGE.shape
     before = relative_rmse(IMAGE - 2.0, truth)
     assert relative_rmse(result, truth) < 0.95 * before
@@ -143,7 +147,7 @@ def test_background_is_in_the_model_or_subtracted():
         assert ignored.min() > 30 > number.min()
 
 
-@pytest.mark.parametrize("method", nd.methods())
+@pytest.mark.parametrize("method", METHODS)
 def test_the_cameras_offset_is_subtracted_first(method):
     options = {"iterations": 5} if nd.methods()[method].iterative else {}
     expected = nd.restore(IMAGE, method, psf=PSF, **options)
