@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deconv.methods._rehearsal import rehearse
+from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.spectra import gather, highest, penalty_power, squared_frequency
 
 if TYPE_CHECKING:
@@ -131,9 +132,12 @@ def on_grid(profile: Sequence[float] | NDArray[np.float64], blur: Convolution) -
     steps = _steps_below(blur).clamp_(max=len(profile) - 1)
     values = torch.tensor(profile, dtype=torch.float64).clamp_(1e-300).log_()
     logarithm = values.to(blur.dtype).to(blur.device)
-    below = steps.long().clamp_(max=max(len(profile) - 2, 0))
-    above = (below + 1).clamp_(max=len(profile) - 1)
-    return torch.lerp(logarithm[below], logarithm[above], steps - below).exp_()
+    # Slab by slab, since places are whole numbers of eight bytes.
+    for (part,) in slabs(steps):
+        below = part.long().clamp_(max=max(len(profile) - 2, 0))
+        above = (below + 1).clamp_(max=len(profile) - 1)
+        part.copy_(torch.lerp(logarithm[below], logarithm[above], part - below).exp_())
+    return steps
 
 
 def _shells(blur: Convolution) -> NDArray[np.int64]:
