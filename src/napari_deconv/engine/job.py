@@ -269,6 +269,7 @@ class Job:
                 goal, details.stopped_because = int(options.iterations), "that many were asked for"
             elif stopping_rule(problem.method, options) == "relative-change" and len(blocks) == 1:
                 goal, rule = options.max_iterations, RelativeChange(options.tolerance)
+                details.stopped_because = f"{goal} is the most that was allowed"
             else:
                 trial = Trial(problem, parameters, noise, self._device)
                 yield from self._count(trial)
