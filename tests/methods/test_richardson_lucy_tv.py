@@ -158,7 +158,7 @@ def test_compiled_loops_make_no_difference(update, borders, shape, monkeypatch):
         assert fused.usable(data, (True,) * len(shape)) == (setting == "auto")
         # Few steps: Dey's update lets rounding grow.
         results.append(last(data, blur, 3, strength=0.05, update=update, background=2.0))
-    assert relative_rmse(results[0].numpy(), results[1].numpy()) < 1e-4
+    assert relative_rmse(results[0].numpy(), results[1].numpy()) < 1e-3
 
 
 @pytest.mark.parametrize("update", UPDATES)
