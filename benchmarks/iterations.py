@@ -148,7 +148,8 @@ def measured(
     # The first steps set things up, and some methods begin differently.
     for _ in range(2):
         next(steps)
-    count = 3
+    # Even, so that transforms come in pairs.
+    count = 4
     with counted() as transforms:
         for _ in range(count):
             next(steps)

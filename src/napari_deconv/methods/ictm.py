@@ -121,66 +121,57 @@ def _on_torus(
     transform, otf, unit = blur.transform, blur.otf, blur.norm_squared
     circular = blur.data_shape == blur.grid
     share = 1.0 if circular else _DATA
-    hold = max(_BOUNDS * (strength * unit) ** 0.5, _LEAST * unit)
-    curvature = otf.real.square().add_(otf.imag.square()).mul_(share)
-    curvature.add_(penalty_power(blur, penalty), alpha=strength).add_(hold)
-
-    def project() -> Tensor:
-        for t, x, h in slabs(transform.spectrum, spectrum, otf):
-            torch.mul(x, h, out=t)
-        transform.inverse(transform.spectrum)
-        return transform.work
+    energy = sum(inner(y, y) for (y,) in slabs(data))
+    hold = max(_BOUNDS * (strength * unit) ** 0.5, _LEAST * unit) / share
+    inverse = otf.real.square().add_(otf.imag.square()).add_(hold)
+    inverse = inverse.add_(penalty_power(blur, penalty), alpha=strength / share).reciprocal_()
 
     def project_back() -> None:
         for x, s, h in slabs(spectrum, transform.forward(), otf):
-            torch.mul(s, h.conj(), out=x).mul_(share)
+            torch.mul(s, h.conj(), out=x)
 
     bounded = blur.extend(data).clamp_(lower, upper)
     estimate = bounded.clone()
+    # What the predictions, or without borders the data, ask of the object.
     spectrum = torch.empty_like(otf)
-    if circular:
-        transform.work.copy_(data)
-        project_back()
-        projected = spectrum.clone()
-    else:
-        predicted = blur.periodic(data)
-        transform.work.copy_(predicted)
-        project_back()
+    predicted = blur.periodic(data)
+    transform.work.copy_(predicted)
+    project_back()
     while True:
         for b, v, t in slabs(bounded, estimate, transform.work):
-            torch.sub(v, b, out=t).add_(v).mul_(hold)
-        for x, s, c in slabs(spectrum, transform.forward(), curvature):
-            x.add_(s).div_(c)
-        moved = size = 0.0
-        transform.spectrum.copy_(spectrum)
-        transform.inverse(transform.spectrum)
+            torch.lerp(b, v, 2.0, out=t)
+        found = transform.forward()
+        for s, x, c in slabs(found, spectrum, inverse):
+            # Real numbers times complex ones are slow in torch.
+            torch.add(x, s, alpha=hold, out=s).mul_(c.to(s.dtype))
+        if not circular:
+            spectrum.copy_(found)
+        transform.inverse(found)
+        moved, size = 0.0, 1e-30
         for b, v, x in slabs(bounded, estimate, transform.work):
-            size += hold * inner(x, x)
             x -= v
             moved += hold * inner(x, x)
+            size += hold * inner(v, v)
             b.add_(x, alpha=_BEYOND)
             torch.clamp(b, lower, upper, out=v)
-        if circular:
-            spectrum.copy_(projected)
-        else:
-            more, whole = _match(predicted, project(), data, blur)
-            moved, size = moved + share * more, size + share * whole
+        if not circular:
+            for t, x, h in slabs(transform.spectrum, spectrum, otf):
+                torch.mul(x, h, out=t)
+            transform.inverse(transform.spectrum)
+            moved += _match(predicted, transform.work, data, blur)
             project_back()
-        yield estimate, (moved / max(size, 1e-30)) ** 0.5
+        yield estimate, (moved / (size + energy)) ** 0.5
 
 
-def _match(
-    predicted: Tensor, projection: Tensor, data: Tensor, blur: Convolution
-) -> tuple[float, float]:
+def _match(predicted: Tensor, projection: Tensor, data: Tensor, blur: Convolution) -> float:
     """Bring the prediction closer to projection and data; ``projection`` becomes what x fits next.
 
-    Returns how far the projection was from the prediction, squared, and its own square.
+    Returns how far the projection was from the prediction, squared.
     """
     import torch
 
-    moved = size = 0.0
+    moved = 0.0
     for q, p, y in slabs(blur.crop(predicted), blur.crop(projection), data):
-        size += inner(p, p)
         p -= torch.lerp(y, q, _DATA / (1 + _DATA))
         moved += inner(p, p)
         q.add_(p, alpha=_BEYOND)
@@ -191,7 +182,7 @@ def _match(
         for q, p in slabs(predicted[margin], projection[margin]):
             q.lerp_(p, _BEYOND)
             p.copy_(q)
-    return moved, size
+    return moved
 
 
 def _anywhere(

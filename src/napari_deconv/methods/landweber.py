@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 from napari_deconv.operators.slabs import slabs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     title="Landweber",
     group="linear",
     cites=["Landweber 1951, doi:10.2307/2372313"],
-    arrays=lambda _: (2.0, 0.0),
+    arrays=lambda _: (3.0, 0.0),
 )
 def landweber(
     data: Tensor,
@@ -75,34 +75,24 @@ def _steps(data: Tensor, blur: Convolution, length: float) -> Iterator[Tensor]:
 def _spectral(data: Tensor, blur: Convolution, length: float) -> Iterator[Tensor]:
     """Jump to every step from the image itself, where H is diagonal in Fourier space.
 
-    With t = length |H|^2, the k-th estimate is ``length s_k conj(H) y`` with
-    ``s_k = (1 - (1 - t)^k) / t``, which is k where t is zero.
+    With t = length |H|^2 the k-th estimate is ``length s_k conj(H) y``, where ``s_k = (1 - (1 -
+    t)^k) / t`` is the sum of the first k powers of 1 - t: ``s_k = 1 + (1 - t) s_(k-1)`` keeps its
+    digits where t is tiny.
     """
     import torch
 
     projected = blur.spectrum(data).clone()
     for p, h in slabs(projected, blur.otf):
-        p *= h.conj()
+        p.mul_(h.conj()).mul_(length)
+    left = (blur.otf.real.square() + blur.otf.imag.square()).mul_(-length).add_(1)
+    powers = torch.zeros_like(left)
     estimate = torch.empty_like(data)
     target = blur.transform.spectrum
-    for steps in count(1):
-        for out, p, h in slabs(target, projected, blur.otf):
-            torch.mul(p, length * _sum_of_powers(_transfer(h, length), steps), out=out)
+    while True:
+        for t, p, r, s in slabs(target, projected, left, powers):
+            s.mul_(r).add_(1)
+            # Real numbers times complex ones are slow in torch.
+            torch.mul(p, s.to(p.dtype), out=t)
         blur.transform.inverse(target)
         estimate.copy_(blur.transform.work)
         yield estimate
-
-
-def _transfer(otf: Tensor, length: float) -> Tensor:
-    return (otf.real.square() + otf.imag.square()).mul_(length)
-
-
-def _sum_of_powers(t: Tensor, steps: int) -> Tensor:
-    """Return ``(1 - (1 - t)^steps) / t`` for 0 <= t < 2, precise also where t is tiny."""
-    import torch
-
-    t.clamp_(min=torch.finfo(t.dtype).tiny)
-    base = 1 - t
-    # expm1 and log1p keep the digits that 1 - t loses.
-    small = torch.expm1(steps * torch.log1p(-t.clamp(max=0.5))).neg_()
-    return torch.where(t < 0.5, small, 1 - base.pow(steps)).div_(t)

@@ -9,7 +9,12 @@ from napari_deconv.methods._rehearsal import rehearse
 from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.gradients import hessian, hessian_adjoint, weights
 from napari_deconv.operators.slabs import inner, slabs
-from napari_deconv.operators.spectra import is_torus, penalty_power, spectral_inner
+from napari_deconv.operators.spectra import (
+    is_torus,
+    penalty_power,
+    regularised_inverse,
+    spectral_inner,
+)
 from napari_deconv.registry import Advanced, Auto, Range, method
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         "Hestenes and Stiefel 1952, doi:10.6028/jres.049.044",
     ],
     converges=True,
-    arrays=lambda _: (4.5, 0.0),
+    arrays=lambda _: (4.0, 0.0),
 )
 def tikhonov_miller(
     data: Tensor,
@@ -99,49 +104,54 @@ def _on_torus(
     import torch
 
     transform, otf, power = blur.transform, blur.otf, penalty_power(blur, penalty)
-    curvature = otf.real.square().add_(otf.imag.square()).add_(power, alpha=strength)
+    if blur.data_shape == blur.grid:
+        yield regularised_inverse(data, blur, power, strength), 0.0
+        return
+    inverse = otf.real.square().add_(otf.imag.square()).add_(power, alpha=strength).reciprocal_()
 
-    def normal(spectrum: Tensor) -> Tensor:
+    def normal(spectrum: Tensor) -> tuple[Tensor, float]:
         for t, x, h in slabs(transform.spectrum, spectrum, otf):
             torch.mul(x, h, out=t)
         transform.inverse(transform.spectrum)
-        result = project_back()
-        for r, x, p in slabs(result, spectrum, power):
-            r.add_(x * p, alpha=strength)
-        return result
+        result, bend = observe(), 0.0
+        for r, x, h, p in slabs(result, spectrum, otf, power):
+            r.mul_(h.conj()).addcmul_(x, p.to(r.dtype), value=strength)
+            bend += spectral_inner(x, r, blur.grid[-1])
+        return result, bend
 
-    def project_back() -> Tensor:
-        """Return H^T of what stands in the work buffer within the image."""
+    def observe() -> Tensor:
+        """Return the spectrum of what stands in the work buffer within the image."""
         for axis, (length, whole) in enumerate(zip(blur.data_shape, blur.grid, strict=True)):
             transform.work.narrow(axis, length, whole - length).zero_()
-        spectrum = transform.forward()
-        for s, h in slabs(spectrum, otf):
-            s *= h.conj()
-        return spectrum
+        return transform.forward()
 
-    def precondition(residual: Tensor) -> Tensor:
-        for t, r, c in slabs(transform.spectrum, residual, curvature):
-            torch.div(r, c, out=t)
-        return transform.spectrum
+    def precondition(residual: Tensor) -> tuple[Tensor, float]:
+        energy = 0.0
+        for t, r, c in slabs(transform.spectrum, residual, inverse):
+            # Real numbers times complex ones are slow in torch.
+            torch.mul(r, c.to(r.dtype), out=t)
+            energy += spectral_inner(r, t, blur.grid[-1])
+        return transform.spectrum, energy
 
-    def product(first: Tensor, second: Tensor) -> float:
-        return spectral_inner(first, second, blur.grid[-1])
-
-    # From the filter's result for a smoothly continued image: exact where all borders are circular.
-    spectrum = blur.spectrum(data).clone()
-    for s, h, c in slabs(spectrum, otf, curvature):
-        s.mul_(h.conj()).div_(c)
-    blur.crop(transform.work).copy_(data)
-    residual = project_back().clone()
-    size = sum(product(r, z) for r, z in slabs(residual, precondition(residual)))
-    residual -= normal(spectrum)
-    estimate = torch.empty(blur.object_shape, dtype=data.dtype, device=data.device)
-    for energy in conjugate_gradients(
-        spectrum, residual, normal, precondition, product, _ROUNDING * size
-    ):
-        transform.spectrum.copy_(spectrum)
+    def advance(direction: Tensor, length: float) -> None:
+        transform.spectrum.copy_(direction)
         transform.inverse(transform.spectrum)
-        estimate.copy_(transform.work)
+        for e, w in slabs(estimate, transform.work):
+            e.add_(w, alpha=length)
+
+    # From the filter's result for a smoothly continued image.
+    start = blur.spectrum(data).clone()
+    for s, h, c in slabs(start, otf, inverse):
+        s.mul_(h.conj()).mul_(c.to(s.dtype))
+    blur.crop(transform.work).copy_(data)
+    residual = observe().clone()
+    for r, h in slabs(residual, otf):
+        r *= h.conj()
+    size = precondition(residual)[1]
+    residual -= normal(start)[0]
+    estimate = blur.from_spectrum(start)
+    del start
+    for energy in conjugate_gradients(residual, advance, normal, precondition, _ROUNDING * size):
         yield estimate, (energy / max(size, 1e-30)) ** 0.5
 
 
@@ -159,31 +169,32 @@ def _anywhere(
             penalty_power(blur, penalty), alpha=strength
         )
 
-    def normal(x: Tensor) -> Tensor:
+    def normal(x: Tensor) -> tuple[Tensor, float]:
         result = blur.adjoint(blur(x, borrow=True), borrow=True)
         if penalty == "laplacian":
             result.add_(hessian_adjoint(hessian(x, slopes), slopes), alpha=strength)
         else:
             result.add_(x, alpha=strength)
-        return result
+        return result, product(x, result)
 
-    def precondition(residual: Tensor) -> Tensor:
-        if not spectral:
-            return residual
-        transform = blur.transform
-        inside = transform.work.zero_()[tuple(map(slice, residual.shape))]
-        inside.copy_(residual)
-        transform.inverse(transform.forward().div_(curvature))
-        return inside
+    def precondition(residual: Tensor) -> tuple[Tensor, float]:
+        inside = residual
+        if spectral:
+            transform = blur.transform
+            inside = transform.work.zero_()[tuple(map(slice, residual.shape))]
+            inside.copy_(residual)
+            transform.inverse(transform.forward().div_(curvature))
+        return inside, product(residual, inside)
 
     def product(first: Tensor, second: Tensor) -> float:
-        return inner(first, second)
+        return sum(inner(a, b) for a, b in slabs(first, second))
+
+    def advance(direction: Tensor, length: float) -> None:
+        estimate.add_(direction, alpha=length)
 
     estimate = blur.extend(data)
     residual = blur.adjoint(data)
-    size = sum(product(r, z) for r, z in slabs(residual, precondition(residual)))
-    residual -= normal(estimate)
-    for energy in conjugate_gradients(
-        estimate, residual, normal, precondition, product, _ROUNDING * size
-    ):
+    size = precondition(residual)[1]
+    residual -= normal(estimate)[0]
+    for energy in conjugate_gradients(residual, advance, normal, precondition, _ROUNDING * size):
         yield estimate, (energy / max(size, 1e-30)) ** 0.5

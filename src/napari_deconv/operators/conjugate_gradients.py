@@ -13,26 +13,23 @@ if TYPE_CHECKING:
 
 
 def conjugate_gradients(
-    solution: Tensor,
     residual: Tensor,
-    normal: Callable[[Tensor], Tensor],
-    precondition: Callable[[Tensor], Tensor],
-    product: Callable[[Tensor, Tensor], float],
+    advance: Callable[[Tensor, float], None],
+    normal: Callable[[Tensor], tuple[Tensor, float]],
+    precondition: Callable[[Tensor], tuple[Tensor, float]],
     enough: float,
 ) -> Iterator[float]:
     """Solve ``A x = b`` for a positive definite A (Hestenes and Stiefel 1952).
 
     Parameters
     ----------
-    solution
-        Where to start; changed in place by each step.
     residual
-        ``b - A x``; changed in place.
+        ``b - A x`` for the x to start from; changed in place.
+    advance
+        Take a step: add a direction to x, so many times.
     normal, precondition
-        Apply A, and something close to its inverse; what they return may be memory that the other
-        overwrites, or the argument itself.
-    product
-        Inner product of matching slabs of two vectors.
+        Apply A, and something close to its inverse, and tell the inner product with the argument.
+        The vector may be memory that the other one overwrites, or the argument itself.
     enough
         The energy at which to end.
 
@@ -41,21 +38,21 @@ def conjugate_gradients(
     float
         After each step the residual's energy in the preconditioner's metric.
     """
-    image = precondition(residual)
-    energy = sum(product(r, z) for r, z in slabs(residual, image))
+    import torch
+
+    image, energy = precondition(residual)
     direction = image.clone()
     while True:
         if energy > enough:
-            image = normal(direction)
-            bend = sum(product(d, q) for d, q in slabs(direction, image))
+            image, bend = normal(direction)
             length = energy / bend
-            for x, r, d, q in slabs(solution, residual, direction, image):
-                x.add_(d, alpha=length)
+            for r, q in slabs(residual, image):
                 r.sub_(q, alpha=length)
-            image = precondition(residual)
-            before, energy = energy, sum(product(r, z) for r, z in slabs(residual, image))
+            advance(direction, length)
+            before = energy
+            image, energy = precondition(residual)
             for d, z in slabs(direction, image):
-                d.mul_(energy / before).add_(z)
+                torch.add(z, d, alpha=energy / before, out=d)
         yield energy
         if energy <= enough:
             return
