@@ -121,7 +121,6 @@ def _on_torus(
     transform, otf, unit = blur.transform, blur.otf, blur.norm_squared
     circular = blur.data_shape == blur.grid
     share = 1.0 if circular else _DATA
-    energy = sum(inner(y, y) for (y,) in slabs(data))
     hold = max(_BOUNDS * (strength * unit) ** 0.5, _LEAST * unit) / share
     inverse = otf.real.square().add_(otf.imag.square()).add_(hold)
     inverse = inverse.add_(penalty_power(blur, penalty), alpha=strength / share).reciprocal_()
@@ -132,6 +131,8 @@ def _on_torus(
 
     bounded = blur.extend(data).clamp_(lower, upper)
     estimate = bounded.clone()
+    size = sum(inner(y, y) for (y,) in slabs(data)) + 1e-30
+    size += hold * sum(inner(v, v) for (v,) in slabs(estimate))
     # What the predictions, or without borders the data, ask of the object.
     spectrum = torch.empty_like(otf)
     predicted = blur.periodic(data)
@@ -141,26 +142,23 @@ def _on_torus(
         for b, v, t in slabs(bounded, estimate, transform.work):
             torch.lerp(b, v, 2.0, out=t)
         found = transform.forward()
-        for s, x, c in slabs(found, spectrum, inverse):
+        for s, x, c, h in slabs(found, spectrum, inverse, otf):
             # Real numbers times complex ones are slow in torch.
             torch.add(x, s, alpha=hold, out=s).mul_(c.to(s.dtype))
-        if not circular:
-            spectrum.copy_(found)
+            if not circular:
+                torch.mul(s, h, out=x)
         transform.inverse(found)
-        moved, size = 0.0, 1e-30
+        moved = 0.0
         for b, v, x in slabs(bounded, estimate, transform.work):
             x -= v
             moved += hold * inner(x, x)
-            size += hold * inner(v, v)
             b.add_(x, alpha=_BEYOND)
             torch.clamp(b, lower, upper, out=v)
         if not circular:
-            for t, x, h in slabs(transform.spectrum, spectrum, otf):
-                torch.mul(x, h, out=t)
-            transform.inverse(transform.spectrum)
+            transform.inverse(spectrum)
             moved += _match(predicted, transform.work, data, blur)
             project_back()
-        yield estimate, (moved / (size + energy)) ** 0.5
+        yield estimate, (moved / size) ** 0.5
 
 
 def _match(predicted: Tensor, projection: Tensor, data: Tensor, blur: Convolution) -> float:
