@@ -13,7 +13,7 @@ from napari_deconv.methods.wiener import wiener
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.spectra import cross_validated_weight, penalty_power
 from napari_deconv.registry import Chosen, methods
-from problems import gaussian_psf, relative_rmse
+from problems import decibels, gaussian_psf, relative_rmse, scene
 
 METHODS = {
     "naive-inverse": (naive_inverse, "threshold"),
@@ -179,24 +179,6 @@ def test_cross_validation_finds_what_predicts_the_image_best(penalty, noise):
         return relative_rmse(blur(function(data, blur, strength=value)).numpy(), clean.numpy())
 
     assert error(chosen) <= 1.05 * min(error(10.0**e) for e in np.arange(-8, 2, 0.25))
-
-
-def scene(noise, shape=(96, 96), margin=16):
-    """Spots and patches that go on beyond the border, blurred, with noise; and their truth."""
-    rng = np.random.default_rng(5)
-    whole = np.zeros([n + 2 * margin for n in shape])
-    whole[tuple(rng.integers(0, n, 150) for n in whole.shape)] = rng.uniform(20, 100, 150)
-    whole = gaussian_filter(whole, 1.0) + 3 * gaussian_filter(rng.random(whole.shape), 6) ** 2
-    psf = gaussian_psf((17, 17), 2.0)
-    blur = Convolution(psf, whole.shape, "circular", dtype=torch.float64)
-    inside = (slice(margin, -margin),) * 2
-    image = blur(torch.from_numpy(whole)).numpy()[inside]
-    image = image + rng.normal(0, noise * image.std(), image.shape)
-    return image.astype(np.float32), whole[inside], psf
-
-
-def decibels(found, truth):
-    return 20 * np.log10(truth.std() / np.sqrt(np.mean((found - truth) ** 2)))
 
 
 @pytest.mark.parametrize("noise", [0.003, 0.03, 0.3])

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 # Voxels of the region on which strengths are tried.
 REGION = 1 << 18
-# Most steps of the stand-in. It is finished when the residual is as small as the noise, less what
-# any fit takes of it, or when a step explains no more than noise would let it.
-_STEPS, _LEFT, _LEAST_GAIN = 40, 0.9, 0.003
+# The stand-in is finished when the residual is as small as the noise, less what any fit takes,
+# or when a step explains no more than noise would let it.
+_LEFT, _LEAST_GAIN = 0.9, 0.003
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,11 @@ class Rehearsal:
         )
 
 
-def rehearse(data: Tensor, blur: Convolution, voxels: int = REGION) -> Rehearsal:
-    """Make up an image like ``data``, or like a typical region of it of so many voxels."""
+def rehearse(data: Tensor, blur: Convolution, voxels: int = REGION, steps: int = 40) -> Rehearsal:
+    """Make up an image like ``data``, or like a typical region of it of so many voxels.
+
+    The stand-in takes at most so many ``steps``, which is enough for its coarse structures.
+    """
     import torch
 
     from napari_deconv.methods.richardson_lucy import richardson_lucy
@@ -115,7 +118,7 @@ def rehearse(data: Tensor, blur: Convolution, voxels: int = REGION) -> Rehearsal
     blur.observer = watch
     image = (data + floor).clamp_(min=0)
     for estimate in richardson_lucy(
-        image, blur, iterations=_STEPS, acceleration="nesterov", background=floor
+        image, blur, iterations=steps, acceleration="nesterov", background=floor
     ):
         stand_in = estimate
         before = misfits[-2] if len(misfits) > 1 else math.inf

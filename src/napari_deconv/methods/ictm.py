@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # Voxels of the region on which strengths are tried, and steps of each try.
-_REGION, _TRY = 1 << 17, 15
+_REGION, _TRY = 1 << 17, 20
 
 
 def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -36,7 +36,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         *_, (estimate, _) = ictm(image, model, iterations=_TRY, strength=strength, **options)
         return estimate
 
-    return rehearse(data, blur, _REGION).choose(restore, parameters["penalty"], 1e-8, 1e2)
+    return rehearse(data, blur, _REGION, steps=80).choose(restore, parameters["penalty"], 1e-8, 1e2)
 
 
 @method(

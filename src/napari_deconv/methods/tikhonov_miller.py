@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # Voxels of the region on which strengths are tried, and steps of each try.
-_REGION, _TRY = 1 << 17, 10
+_REGION, _TRY = 1 << 17, 20
 
 
 def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -36,7 +36,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         *_, (estimate, _) = tikhonov_miller(image, model, iterations=_TRY, **options)
         return estimate
 
-    return rehearse(data, blur, _REGION).choose(restore, parameters["penalty"], 1e-8, 1e2)
+    return rehearse(data, blur, _REGION, steps=80).choose(restore, parameters["penalty"], 1e-8, 1e2)
 
 
 @method(
@@ -90,8 +90,11 @@ def tikhonov_miller(
     yield from islice(solve(data, blur, float(strength), penalty), iterations)
 
 
-# Energy of a residual, as a share of the data's, below which there is nothing but rounding.
-_ROUNDING = 1e-13
+def _rounding(data: Tensor) -> float:
+    """Return the share of the data's energy below which a residual is nothing but rounding."""
+    import torch
+
+    return float(torch.finfo(data.dtype).eps) ** 2
 
 
 def _on_torus(
@@ -151,7 +154,9 @@ def _on_torus(
     residual -= normal(start)[0]
     estimate = blur.from_spectrum(start)
     del start
-    for energy in conjugate_gradients(residual, advance, normal, precondition, _ROUNDING * size):
+    for energy in conjugate_gradients(
+        residual, advance, normal, precondition, _rounding(data) * size
+    ):
         yield estimate, (energy / max(size, 1e-30)) ** 0.5
 
 
@@ -196,5 +201,7 @@ def _anywhere(
     residual = blur.adjoint(data)
     size = precondition(residual)[1]
     residual -= normal(estimate)[0]
-    for energy in conjugate_gradients(residual, advance, normal, precondition, _ROUNDING * size):
+    for energy in conjugate_gradients(
+        residual, advance, normal, precondition, _rounding(data) * size
+    ):
         yield estimate, (energy / max(size, 1e-30)) ** 0.5
