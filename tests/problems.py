@@ -1,6 +1,7 @@
 """Small restoration problems with a known truth, for the tests of methods and engine."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 
@@ -30,3 +31,21 @@ def photographed(obj, psf, background=2.0, seed=0):
 
 def relative_rmse(result, reference):
     return float(np.linalg.norm(result - reference) / np.linalg.norm(reference))
+
+
+def scene(noise, shape=(96, 96), margin=16):
+    """Spots and patches that go on beyond the border: image with noise, truth, PSF."""
+    rng = np.random.default_rng(5)
+    whole = np.zeros([n + 2 * margin for n in shape])
+    whole[tuple(rng.integers(0, n, 150) for n in whole.shape)] = rng.uniform(20, 100, 150)
+    whole = gaussian_filter(whole, 1.0) + 3 * gaussian_filter(rng.random(whole.shape), 6) ** 2
+    psf = gaussian_psf((17, 17), 2.0)
+    inside = (slice(margin, -margin),) * 2
+    image = fftconvolve(whole, psf, mode="same")[inside]
+    image = image + rng.normal(0, noise * image.std(), image.shape)
+    return image.astype(np.float32), whole[inside], psf
+
+
+def decibels(found, truth):
+    """Signal over error, by the standard deviation of the truth."""
+    return 20 * np.log10(truth.std() / np.sqrt(np.mean((found - truth) ** 2)))
