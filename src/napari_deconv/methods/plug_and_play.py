@@ -195,13 +195,21 @@ class _DataStep:
         """Begin at v, where all that the blur does not see is right already."""
         blur = self._blur
 
-        def normal(x: Tensor) -> Tensor:
-            return blur.adjoint(blur(x, borrow=True), borrow=True).add_(x, alpha=mu)
+        def normal(d: Tensor) -> tuple[Tensor, float]:
+            bent = blur.adjoint(blur(d, borrow=True), borrow=True).add_(d, alpha=mu)
+            return bent, inner(bent, d)
+
+        def advance(d: Tensor, length: float) -> None:
+            x.add_(d, alpha=length)
+
+        def itself(r: Tensor) -> tuple[Tensor, float]:
+            return r, inner(r, r)
 
         residual = blur.adjoint(blur(v, borrow=True).neg_().add_(self._data))
         x, enough = v.clone(), _TOLERANCE**2 * inner(residual, residual)
-        steps = conjugate_gradients(x, residual, normal, lambda r: r, inner, enough)
-        for _ in islice(steps, _MOST_STEPS):
+        for _ in islice(
+            conjugate_gradients(residual, advance, normal, itself, enough), _MOST_STEPS
+        ):
             pass
         return x
 
