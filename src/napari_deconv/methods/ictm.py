@@ -36,7 +36,9 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         *_, (estimate, _) = ictm(image, model, iterations=_TRY, strength=strength, **options)
         return estimate
 
-    return rehearse(data, blur, _REGION, steps=80).choose(restore, parameters["penalty"], 1e-8, 1e2)
+    return rehearse(data, blur, _REGION, steps=200).choose(
+        restore, parameters["penalty"], 1e-12, 1e3
+    )
 
 
 @method(
@@ -56,7 +58,7 @@ def ictm(
     *,
     iterations: Annotated[int, Range(1, 10000)] = 50,
     strength: Annotated[
-        float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Auto(_choose)
+        float | Literal["auto"], Range(1e-12, 1e3, logarithmic=True), Auto(_choose)
     ] = "auto",
     penalty: Annotated[Literal["laplacian", "identity"], Advanced()] = "laplacian",
     lower: Annotated[float, Unit("counts"), Advanced()] = 0.0,
@@ -95,12 +97,13 @@ def ictm(
     yield from islice(solve(data, blur, float(strength), penalty, lower, upper), iterations)
 
 
-# How firmly prediction and bounds are held to the object, in units of the data term's curvature,
-# and how far a step goes beyond its end (1 to 2): tuned on simulated stacks and on a plane, for
-# strengths of 1e-6 to 1. The result does not depend on them, only how soon it is reached. Bounds
-# are held more firmly the stronger the penalty.
-_DATA, _BOUNDS, _LEAST = 0.3, 0.3, 0.01
-_BEYOND = 1.7
+# How firmly the prediction is held to the object's, in units of the data term's curvature; how
+# firmly the bounds are, for a strength of 1 and at least, without and with a border to be found out
+# about; and how far a step goes beyond its end (1 to 2). The result does not depend on them, only
+# how soon it is reached: tuned on simulated stacks and on planes, for strengths of 1e-6 to 30.
+_DATA = 0.05
+_BOUNDS, _BOUNDS_AND_BORDER = (0.3, 0.01), (0.03, 0.003)
+_BEYOND = 1.8
 
 
 def _on_torus(
@@ -121,7 +124,8 @@ def _on_torus(
     transform, otf, unit = blur.transform, blur.otf, blur.norm_squared
     circular = blur.data_shape == blur.grid
     share = 1.0 if circular else _DATA
-    hold = max(_BOUNDS * (strength * unit) ** 0.5, _LEAST * unit) / share
+    firmness, least = _BOUNDS if circular else _BOUNDS_AND_BORDER
+    hold = max(firmness * (strength * unit) ** 0.5, least * unit) / share
     inverse = otf.real.square().add_(otf.imag.square()).add_(hold)
     inverse = inverse.add_(penalty_power(blur, penalty), alpha=strength / share).reciprocal_()
 

@@ -36,7 +36,9 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         *_, (estimate, _) = tikhonov_miller(image, model, iterations=_TRY, **options)
         return estimate
 
-    return rehearse(data, blur, _REGION, steps=80).choose(restore, parameters["penalty"], 1e-8, 1e2)
+    return rehearse(data, blur, _REGION, steps=200).choose(
+        restore, parameters["penalty"], 1e-12, 1e3
+    )
 
 
 @method(
@@ -57,7 +59,7 @@ def tikhonov_miller(
     *,
     iterations: Annotated[int, Range(1, 10000)] = 30,
     strength: Annotated[
-        float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Auto(_choose)
+        float | Literal["auto"], Range(1e-12, 1e3, logarithmic=True), Auto(_choose)
     ] = "auto",
     penalty: Annotated[Literal["laplacian", "identity"], Advanced()] = "laplacian",
 ) -> Iterator[tuple[Tensor, float]]:
