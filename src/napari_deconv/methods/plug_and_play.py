@@ -67,7 +67,7 @@ def plug_and_play(
     strength: Annotated[
         float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(2e-2, 2.0)
     ] = "auto",
-    scheme: Annotated[Literal["admm", "half-quadratic", "ista"], Advanced()] = "admm",
+    scheme: Annotated[Literal["half-quadratic", "admm", "ista"], Advanced()] = "half-quadratic",
     positive: Annotated[bool, Advanced()] = True,
     noise: Annotated[
         float | Literal["auto"], Range(1e-30), Unit("counts"), Auto(_noise), Advanced()
