@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from psf_reference import axis, relative_error
 from scipy.special import erf, j0, j1
 
+from napari_deconv.optics.averages import pixel_matrix
+from napari_deconv.optics.intensity import SINGLE
 from napari_deconv.optics.radial import Radial
 
 STEP = 0.025  # um, an eighth of the finest period of what is put in: 0.2 um, or band 5 / um
@@ -70,7 +72,7 @@ def test_pixels_integrate_the_finest_band_exactly(pixel):
     )
     truth = (w * f * airy_otf(f)) @ square.mean(axis=1) / ((w * f) @ airy_otf(f))
     table = Radial(airy(R)[None], STEP)
-    matrix = table._to_pixels(_one_pixel(pixel), (pixel, pixel))
+    matrix = pixel_matrix(_one_pixel(pixel), (pixel, pixel), STEP, R.size, SINGLE)
     assert float((matrix @ table.values[0])[0]) == pytest.approx(truth, rel=2e-6)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deconv.errors import ParameterError
+from napari_deconv.optics.lasers import excitation_wavelength
 from napari_deconv.registry import modality
 
 if TYPE_CHECKING:
@@ -27,13 +27,8 @@ def confocal(microscope: Microscope, light: Light) -> Intensity:
     ParameterError
         When the microscope has no excitation wavelength.
     """
-    if microscope.excitation_wavelength is None:
-        raise ParameterError(
-            "A confocal PSF needs the laser's wavelength: set excitation_wavelength, "
-            "for instance 0.488 (um)."
-        )
+    laser = excitation_wavelength(microscope, "confocal")
     radius = microscope.pinhole * microscope.airy_unit / 2
-    excitation, emission = light(
-        microscope.excitation_wavelength, microscope.emission_wavelength, margin=radius
-    )
-    return excitation * emission.blur_disc(radius)
+    excitation, emission = light(microscope.emission_wavelength, lasers=[laser], margin=radius)
+    image: Intensity = excitation * emission.blur_disc(radius)
+    return image

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from napari_deconv.optics.hankel import hankel, intensity
 from napari_deconv.optics.optical_path import OpticalPath
-from napari_deconv.optics.polynomials import product
 from napari_deconv.optics.radial import Radial, radii
 from napari_deconv.registry import Advanced, psf_model
 
 if TYPE_CHECKING:
     from napari_deconv.optics.intensity import Sampling
     from napari_deconv.optics.microscope import Microscope
-
-RADII = 512  # worked on together, to bound memory
 
 
 @psf_model(
@@ -56,8 +54,6 @@ def gibson_lanni(
     Radial
         In units of the unaberrated intensity in focus.
     """
-    from scipy.special import j0
-
     path = OpticalPath(microscope)
     r = radii(sampling)
     k = 2 * math.pi / wavelength
@@ -65,10 +61,5 @@ def gibson_lanni(
     phase = path.fixed(s) - sampling.z[:, None] * path.axial(s)
     pupil = np.exp(1j * k * phase)  # of thousands of radians: float32 would not do
     pupil *= weights * (2 / microscope.numerical_aperture**2)
-    parts = np.concatenate([pupil.real, pupil.imag])  # one real product: J0 is real
-    values = np.empty((sampling.z.size, r.size))
-    for first in range(0, r.size, RADII):
-        some = slice(first, first + RADII)
-        squares = product(parts, j0(np.outer(k * s, r[some]))) ** 2
-        values[:, some] = squares[: sampling.z.size] + squares[sampling.z.size :]
-    return Radial(values, sampling.step)
+    (field,) = hankel([pupil], k * s, r)
+    return Radial(intensity(field), sampling.step)

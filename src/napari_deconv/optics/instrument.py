@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_deconv import registry
-from napari_deconv.optics.intensity import PERIOD, Intensity, Sampling
+from napari_deconv.optics.intensity import Sampling, accuracy
 from napari_deconv.optics.optical_path import OpticalPath
 from napari_deconv.optics.polynomials import from_chebyshev
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_deconv.optics.intensity import Intensity, Light
     from napari_deconv.optics.microscope import Microscope
 
 
@@ -51,33 +55,15 @@ class Instrument:
             parameters,
         )
 
-    def wavelengths(self) -> tuple[float, ...]:
-        """Return the wavelengths, um, whose intensities the modality multiplies."""
-
-        def listen(*wavelengths: float, margin: float = 0.0) -> Any:
-            raise _Heard(wavelengths)
-
-        try:
-            self._compose(listen)
-        except _Heard as heard:
-            return heard.wavelengths
-        raise TypeError(f"{self.modality.id} made an image without light")
-
-    def intensity(self, z: NDArray[np.float64], reach: float) -> Intensity:
+    def intensity(
+        self, z: NDArray[np.float64], reach: float, dtype: DTypeLike = np.float32
+    ) -> Intensity:
         """Return a point's image at stage positions ``z`` (um), out to the radius ``reach`` (um).
 
-        Positions are relative to the depth of the point as if light were not refracted.
+        Positions are relative to the depth of the point as if light were not refracted. It is
+        sampled finely enough for the digits of ``dtype``.
         """
-
-        def light(*wavelengths: float, margin: float = 0.0) -> tuple[Intensity, ...]:
-            sampling = Sampling(z, self.lateral_period() / PERIOD, reach + margin)
-            own = self._own(self.model)
-            return tuple(
-                self.model.function(self.microscope, wavelength, sampling, **own)
-                for wavelength in wavelengths
-            )
-
-        image: Intensity = self._compose(light)
+        image: Intensity = self._compose(_Shining(self, z, reach, accuracy(dtype).period))
         return image
 
     def focus(self) -> float:
@@ -102,26 +88,90 @@ class Instrument:
         places = roots.real[(abs(roots.imag) < 1e-9) & (abs(roots.real) <= 1)]
         return float(middle + period / 8 * places[np.argmax(fit(places))])
 
-    def lateral_period(self) -> float:
-        """Return the finest period across the axis, um.
+    @cached_property
+    def bands(self) -> tuple[float, float]:
+        """The highest frequencies of the image across and along the axis, 1/um.
 
         Frequencies add where intensities multiply.
         """
-        inverse = sum(1 / wavelength for wavelength in self.wavelengths())
-        return 1 / (2 * self.microscope.numerical_aperture * inverse)
+        try:
+            self._compose(_Listening())
+        except _Heard as heard:
+            inverse, axial = heard.frequencies
+        else:
+            raise TypeError(f"{self.modality.id} made an image without light")
+        scope = self.microscope
+        return 2 * scope.numerical_aperture * inverse, scope.axial_aperture * inverse + axial
+
+    def lateral_period(self) -> float:
+        """Return the finest period across the axis, um."""
+        return 1 / self.bands[0]
 
     def axial_period(self) -> float:
         """Return the finest period along the axis, um."""
-        inverse = sum(1 / wavelength for wavelength in self.wavelengths())
-        return 1 / (self.microscope.axial_aperture * inverse)
+        return 1 / self.bands[1]
 
-    def _compose(self, light: Any) -> Any:
-        return self.modality.function(self.microscope, light, **self._own(self.modality))
+    def _compose(self, light: Light) -> Any:
+        return self.modality.function(self.microscope, light, **self.own(self.modality))
 
-    def _own(self, entry: registry.Entry) -> dict[str, Any]:
+    def own(self, entry: registry.Entry) -> dict[str, Any]:
+        """Return the parameters of the model or of the modality."""
         return {name: self.parameters[name] for name in entry.parameters}
 
 
+class _Shining:
+    """Light as a modality is given it."""
+
+    def __init__(
+        self, instrument: Instrument, z: NDArray[np.float64], reach: float, fineness: int
+    ) -> None:
+        self.z = z
+        self._instrument, self._reach, self._fineness = instrument, reach, fineness
+
+    @cached_property
+    def focus(self) -> float:
+        instrument = self._instrument
+        own = instrument.own(instrument.model)
+        return Instrument(instrument.microscope, instrument.model.id, "widefield", **own).focus()
+
+    def __call__(
+        self,
+        *detected: float,
+        lasers: Sequence[float] = (),
+        margin: float = 0.0,
+        axial_frequency: float = 0.0,
+    ) -> tuple[Intensity, ...]:
+        instrument = self._instrument
+        step, reach = instrument.lateral_period() / self._fineness, self._reach + margin
+        own = instrument.own(instrument.model)
+
+        @cache
+        def beam(wavelength: float, polarised: bool) -> Any:
+            sampling = Sampling(self.z, step, reach, polarised)
+            return instrument.model.function(instrument.microscope, wavelength, sampling, **own)
+
+        return (
+            *(beam(wavelength, True) for wavelength in lasers),
+            *(beam(wavelength, not lasers) for wavelength in detected),
+        )
+
+
+class _Listening:
+    """Light that never shines, but tells what it was asked for."""
+
+    z = np.zeros(1)
+    focus = 0.0
+
+    def __call__(
+        self,
+        *detected: float,
+        lasers: Sequence[float] = (),
+        margin: float = 0.0,
+        axial_frequency: float = 0.0,
+    ) -> tuple[Intensity, ...]:
+        raise _Heard(sum(1 / wavelength for wavelength in (*lasers, *detected)), axial_frequency)
+
+
 class _Heard(Exception):
-    def __init__(self, wavelengths: tuple[float, ...]) -> None:
-        self.wavelengths = wavelengths
+    def __init__(self, *frequencies: float) -> None:
+        self.frequencies = frequencies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,8 @@ class Pixels:
     """Pixels (y, x) around an origin at ``n // 2``, of which only an octant is computed.
 
     What depends on the distance from the axis only is equal in mirrored pixels, and, where
-    pixels are square, in those with x and y exchanged.
+    pixels are square, in those with x and y exchanged; what is merely as bright in mirrored
+    pixels needs a quadrant.
 
     Parameters
     ----------
@@ -23,6 +24,8 @@ class Pixels:
         Numbers of pixels (y, x).
     spacing
         Their size (y, x), um.
+    exchange
+        Whether x and y may be exchanged.
 
     Attributes
     ----------
@@ -32,13 +35,15 @@ class Pixels:
         How many pixels each of them stands for.
     """
 
-    def __init__(self, shape: tuple[int, int], spacing: tuple[float, float]) -> None:
-        self.shape = shape
+    def __init__(
+        self, shape: tuple[int, int], spacing: tuple[float, float], *, exchange: bool = True
+    ) -> None:
+        self.shape, self.spacing = shape, spacing
         self._middle = shape[0] // 2
         rows = np.arange(self._middle + 1)
         columns = np.abs(np.arange(shape[1]) - shape[1] // 2)
         last = shape[1] // 2
-        if spacing[0] == spacing[1]:
+        if exchange and spacing[0] == spacing[1]:
             short, long = sorted((self._middle, last))
             low, high = np.triu_indices(short + 1, m=long + 1)
             a, b = np.minimum.outer(rows, columns), np.maximum.outer(rows, columns)
@@ -62,7 +67,7 @@ class Pixels:
         """The largest distance of a pixel's middle from the axis, um."""
         return math.hypot(self.y.max(), self.x.max())
 
-    def unfold(self, distinct: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    def unfold(self, distinct: NDArray[Any], out: NDArray[Any]) -> None:
         """Copy one plane's distinct values to all pixels of ``out`` (y, x)."""
         lower = np.take(distinct, self._index, mode="clip")
         out[self._middle :] = lower[: self.shape[0] - self._middle]

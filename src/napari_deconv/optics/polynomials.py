@@ -26,7 +26,8 @@ def lagrange(
     Parameters
     ----------
     r
-        Radii (points, ...), um, of which the first axis is averaged with ``weights`` (points,).
+        Radii (points, ...), um, of which the first axis is averaged with ``weights``, (points,)
+        or one for each radius.
     step, count
         Of the table.
 
@@ -42,8 +43,9 @@ def lagrange(
     u = (r / step - start) * (2 / (width - 1)) - 1
     moments = np.empty((width, *start.shape))
     before, now = np.ones_like(u), u
+    how = "i...,i->..." if weights.ndim == 1 else "i...,i...->..."
     for p in range(width):
-        np.einsum("i...,i->...", before, weights, out=moments[p])
+        np.einsum(how, before, weights, out=moments[p])
         before, now = now, 2 * u * now - before
     taps = product(moments.reshape(width, -1).T, from_chebyshev(width))
     return start, taps.reshape(*start.shape, width)

@@ -19,22 +19,25 @@ FINENESS = 32  # samples per finest period, from which a width is read
 
 
 def nyquist_spacing(
-    microscope: Microscope, modality: str = "widefield"
+    microscope: Microscope,
+    modality: str = "widefield",
+    *,
+    model: str = "gibson-lanni",
+    **parameters: Any,
 ) -> tuple[float, float, float]:
     """Return the largest voxel (z, y, x), um, that records all the microscope transmits.
 
     Half the finest period that the image can hold: widefield ``wavelength / (4 NA)`` laterally
     and ``wavelength / (2 (n - sqrt(n**2 - NA**2)))`` axially (Sheppard 1986, Optik 72:131); where
     a modality multiplies intensities, their frequencies add, so confocal is about half of that.
+    A light sheet, a Gaussian along z, adds the frequency at which its contrast falls to 1 %.
 
     Parameters
     ----------
-    microscope
-        The microscope.
-    modality
-        Id of the modality.
+    microscope, modality, model, **parameters
+        As for ``generate_psf``.
     """
-    instrument = Instrument(microscope, modality=modality)
+    instrument = Instrument(microscope, model, modality, **parameters)
     lateral = instrument.lateral_period() / 2
     return instrument.axial_period() / 2, lateral, lateral
 

@@ -14,5 +14,6 @@ if TYPE_CHECKING:
 @modality("widefield", title="Widefield")
 def widefield(microscope: Microscope, light: Light) -> Intensity:
     """Light the whole field and take all the light on a camera: the emission alone counts."""
+    emission: Intensity
     (emission,) = light(microscope.emission_wavelength)
     return emission
