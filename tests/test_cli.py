@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +144,62 @@ class TestPsf:
         run(f"{psf} --like in.ome.tif --emission-wavelength 0.7 -o other.tif")
         assert read_image("other.tif").provenance["microscope"]["emission_wavelength"] == 0.7
         assert "channels 0 to 1" in run(f"{psf} --like in.ome.tif --channel 2 -o no.tif", 2)
+
+    def test_a_saved_microscope_stands_in_for_the_options(self, run):
+        scope = f"{SCOPE} --modality confocal --excitation-wavelength 0.488 --depth 3"
+        array = "--shape 9 16 16 --spacing 0.2 0.1 0.1"
+        run(f"psf gibson-lanni {scope} --no-evanescent {array} --save-microscope s.json -o a.tif")
+        run("psf gibson-lanni --microscope s.json --shape 9 16 16 -o b.tif")
+        run("psf --microscope s.json --shape 9 16 16 -o c.tif")
+        first, second, third = (read_image(name) for name in ("a.tif", "b.tif", "c.tif"))
+        np.testing.assert_array_equal(second.data, first.data)
+        np.testing.assert_array_equal(third.data, first.data)
+        assert second.spacing == pytest.approx((0.2, 0.1, 0.1))
+        assert third.provenance["command"].startswith("napari-deconv psf --microscope")
+        saved = json.loads(Path("s.json").read_text("utf-8"))
+        assert saved["name"] == "s"
+        assert saved["modality"] == "confocal"
+        assert saved["microscope"]["depth"] == 3
+        assert saved["parameters"] == {"evanescent": False}
+
+    def test_options_and_image_overrule_a_saved_microscope(self, run):
+        run(f"psf gaussian {SCOPE} --spacing 0.2 0.1 0.1 --save-microscope s.json -o a.tif")
+        psf = "psf gaussian --microscope s.json --shape 9 16 16"
+        run(f"{psf} --numerical-aperture 0.9 --spacing 0.3 0.2 0.2 -o b.tif")
+        image = read_image("b.tif")
+        assert image.spacing == pytest.approx((0.3, 0.2, 0.2))
+        assert image.provenance["microscope"]["numerical_aperture"] == 0.9
+        assert image.provenance["microscope"]["emission_wavelength"] == 0.52
+        channel = Channel("red", emission_wavelength=0.61)
+        data = np.ones((4, 8, 8), np.float32)
+        write_image("in.ome.tif", data, axes="ZYX", spacing=(0.5, 0.1, 0.1), channels=[channel])
+        run(f"{psf} --like in.ome.tif -o c.tif")
+        image = read_image("c.tif")
+        assert image.spacing == pytest.approx((0.5, 0.1, 0.1))
+        assert image.provenance["microscope"]["emission_wavelength"] == pytest.approx(0.61)
+        assert image.provenance["microscope"]["numerical_aperture"] == 1.2
+
+    def test_a_saved_microscope_serves_another_model_and_a_plane(self, run):
+        psf = f"psf gibson-lanni {SCOPE} --no-evanescent --spacing 0.2 0.1 0.1"
+        run(f"{psf} --save-microscope s.json -o a.tif")
+        run("psf gaussian --microscope s.json --shape 31 32 -o b.tif")
+        image = read_image("b.tif")
+        assert image.spacing == pytest.approx((0.1, 0.1))
+        assert image.data.shape == (31, 32)
+
+    def test_a_saved_microscope_is_kept(self, run):
+        psf = f"psf gaussian {SCOPE} --spacing 0.2 0.1 0.1"
+        run(f"{psf} --save-microscope s.json -o a.tif")
+        before = Path("s.json").read_text("utf-8")
+        assert "--overwrite" in run(f"{psf} --save-microscope s.json -o b.tif", 2)
+        again = "psf --microscope s.json --save-microscope s.json --overwrite -o b.tif"
+        assert "is the input" in run(again, 2)
+        assert Path("s.json").read_text("utf-8") == before
+        assert not Path("b.tif").exists()
+        assert "no.json cannot be read" in run("psf --microscope no.json -o b.tif", 2)
+        assert "--microscope" in run("psf --microscope", 2)
+        Path("list.json").write_text("[]")
+        assert "not a microscope's file" in run("psf --microscope list.json -o b.tif", 2)
 
     @pytest.mark.parametrize(
         ("line", "words"),

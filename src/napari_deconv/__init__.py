@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ParameterError,
     )
     from napari_deconv.optics import Microscope, generate_psf
+    from napari_deconv.optics.setup import Setup
     from napari_deconv.registry import methods
     from napari_deconv.simulation import simulate
 
@@ -34,6 +35,7 @@ __all__ = [
     "JobError",
     "Microscope",
     "ParameterError",
+    "Setup",
     "assess",
     "estimate_background",
     "generate_psf",
@@ -53,6 +55,7 @@ _HOMES = {
     "JobError": "errors",
     "Microscope": "optics",
     "ParameterError": "errors",
+    "Setup": "optics.setup",
     "assess": "assessment",
     "estimate_background": "background",
     "generate_psf": "optics",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.cli.arguments import Parser, option, suggest
@@ -19,6 +20,7 @@ from napari_deconv.errors import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_deconv.optics import Microscope
     from napari_deconv.registry import Entry
 
 
@@ -27,17 +29,37 @@ def run(words: Sequence[str]) -> int:
     from napari_deconv.registry import modalities, psf_models
 
     models = psf_models()
-    model, rest = choose("psf", "MODEL", models, words)
+    model, rest = choose("psf", "MODEL", models, _with_model(words))
     if model is None:
         return 0
     parser = _parser(model, models[model], modalities())
     arguments, values = parser.parse(rest)
     if arguments.like is not None:
         values = _from_image(arguments.like, arguments.channel) | values
-    inputs = [] if arguments.like is None else [arguments.like]
-    check_outputs([arguments.output], overwrite=arguments.overwrite, inputs=inputs)
+    if arguments.microscope is not None:
+        values = _from_setup(arguments.microscope, models[model], values) | values
+    check_outputs(
+        [arguments.output],
+        others=[arguments.save_microscope],
+        overwrite=arguments.overwrite,
+        inputs=[name for name in (arguments.like, arguments.microscope) if name is not None],
+    )
     _make(model, values, arguments, ["psf", *words])
     return 0
+
+
+def _with_model(words: Sequence[str]) -> Sequence[str]:
+    """Put the model of a microscope's file before the words that name none."""
+    if not words or not words[0].startswith("-") or words[0] in ("-h", "--help"):
+        return words
+    parser = Parser("napari-deconv psf", "MODEL ...", "")
+    parser.add_argument("--microscope")
+    named, _ = parser.parse_known_args(words)
+    if named.microscope is None:
+        return words
+    from napari_deconv.optics.setup import Setup
+
+    return [Setup.load(named.microscope).model, *words]
 
 
 def choose(
@@ -122,6 +144,17 @@ def _parser(model: str, entry: Entry, modes: Mapping[str, Entry]) -> Parser:
     parser.add_argument(
         "--channel", type=int, default=0, metavar="N", help="channel of IMAGE, from 0 [default: 0]"
     )
+    parser.add_argument(
+        "--microscope",
+        metavar="FILE",
+        help="take what neither other options nor IMAGE tell from this microscope, saved by the "
+        "PSF dock or by --save-microscope; with it, MODEL may be left out",
+    )
+    parser.add_argument(
+        "--save-microscope",
+        metavar="FILE",
+        help="write the microscope, the model and the voxel size to a small JSON file",
+    )
     parser.add_parameters("the array", array)
     parser.add_parameters(
         "the microscope", parameters_of(Microscope), advanced_title="more about the microscope"
@@ -146,6 +179,25 @@ def _from_image(path: str, channel: int) -> dict[str, Any]:
     warn(f"from {path}: {told}." if told else f"{path} tells nothing about its microscope.")
     values["image_shape"] = image.data.shape[-len(image.spatial_axes) :]
     return values
+
+
+def _from_setup(path: str, model: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a saved microscope tells, beside the values that are known already."""
+    from dataclasses import asdict
+
+    from napari_deconv.optics.setup import Setup
+    from napari_deconv.registry import modalities
+
+    setup = Setup.load(path)
+    mode = modalities().get(values.get("modality", setup.modality))
+    # The file's model may be another, whose parameters this one does not have.
+    own = {*model.parameters, *(mode.parameters if mode is not None else ())}
+    told = {name: value for name, value in setup.parameters.items() if name in own}
+    told |= {**asdict(setup.microscope), "modality": setup.modality}
+    if setup.spacing is not None:
+        ndim = len(values.get("shape", setup.spacing))
+        told["spacing"] = setup.spacing[-ndim:]
+    return told
 
 
 def _make(
@@ -190,4 +242,28 @@ def _make(
             parameters=values,
         ),
     )
+    if arguments.save_microscope is not None:
+        _save(arguments.save_microscope, microscope, model, values, spacing)
     say(f"{arguments.output}: {model} PSF, {size_of(psf.shape, spacing)}")
+
+
+def _save(
+    path: str,
+    microscope: Microscope,
+    model: str,
+    values: Mapping[str, Any],
+    spacing: Sequence[float],
+) -> None:
+    from napari_deconv.optics.setup import Setup
+    from napari_deconv.registry import modalities, psf_models
+
+    modality = values.get("modality", "widefield")
+    own = {**psf_models()[model].parameters, **modalities()[modality].parameters}
+    Setup(
+        microscope,
+        model,
+        modality,
+        {name: value for name, value in values.items() if name in own},
+        Path(path).stem,
+        tuple(spacing),
+    ).save(path)
