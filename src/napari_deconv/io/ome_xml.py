@@ -8,7 +8,14 @@ from xml.etree import ElementTree
 from napari_deconv.io.image_file import Channel, micrometres
 
 # Where the objective's immersion is named but its index is not given.
-_IMMERSION = {"oil": 1.515, "water": 1.333, "waterdipping": 1.333, "glycerol": 1.47, "air": 1.0}
+_IMMERSION = {
+    "oil": 1.515,
+    "water": 1.333,
+    "waterdipping": 1.333,
+    "glycerol": 1.47,
+    "glycerin": 1.47,
+    "air": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -72,13 +79,21 @@ def _optics(root: ElementTree.Element, image: ElementTree.Element) -> dict[str, 
         objectives[0] if len(objectives) == 1 else None,
     )
     optics: dict[str, float] = {}
-    if objective is not None and (aperture := _number(objective.get("LensNA"))):
-        optics["numerical_aperture"] = aperture
-    index = _number(settings.get("RefractiveIndex")) if settings is not None else None
-    if index is None and objective is not None:
-        index = _IMMERSION.get(objective.get("Immersion", "").lower())
-    if index:
-        optics["immersion_index"] = index
+    told = _number(objective.get("LensNA")) if objective is not None else None
+    if told and 0.02 <= told <= 2:
+        optics["numerical_aperture"] = told
+    candidates: list[float | None] = []
+    if settings is not None:
+        candidates.append(_number(settings.get("RefractiveIndex")))
+        candidates.append(_IMMERSION.get(settings.get("Medium", "").lower()))
+    if objective is not None:
+        candidates.append(_IMMERSION.get(objective.get("Immersion", "").lower()))
+    # Some programs write the index 1 for every objective; an aperture of 1.4 cannot have that.
+    aperture = optics.get("numerical_aperture", 0.0)
+    for index in candidates:
+        if index and index > aperture and 1 <= index <= 2.6:
+            optics["immersion_index"] = index
+            break
     return optics
 
 

@@ -48,14 +48,14 @@ def read_tiff(path: Path) -> ImageFile:
     import tifffile
 
     try:
-        with _complaints() as complaints, tifffile.TiffFile(path) as tiff:
+        with complaints() as told, tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
             image = _read(path, tiff, series)
     except (FileError, MemoryError):
         raise
     except Exception as error:  # tifffile meets damaged files with errors of every kind
         raise FileError(_why(path, error)) from error
-    fatal = [text for text in complaints if any(word in text for word in _FATAL)]
+    fatal = [text for text in told if any(word in text for word in _FATAL)]
     if fatal:
         raise FileError(
             f"{path} is damaged or was not copied to its end ({fatal[0].split('> ')[-1]}). "
@@ -69,7 +69,7 @@ _FATAL = ("invalid page offset", "invalid or corrupted", "failed to reshape", "T
 
 
 @contextmanager
-def _complaints() -> Iterator[list[str]]:
+def complaints() -> Iterator[list[str]]:
     """Collect what tifffile logs as errors, and keep it from the screen."""
     texts: list[str] = []
 
