@@ -71,7 +71,7 @@ class TestHelp:
     @pytest.mark.parametrize("line", ["", "--help", "-h", "help"])
     def test_lists_the_commands(self, run, line):
         text = run(line)
-        for name in ("methods", "psf", "restore", "background", "simulate", "assess", "demo"):
+        for name in ("methods", "psf", "beads", "restore", "background", "simulate", "assess", "demo"):
             assert f"  {name} " in text
 
     def test_version(self, run):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ParameterError,
     )
     from napari_deconv.optics import Microscope, generate_psf
+    from napari_deconv.optics.beads import average_beads, find_beads
     from napari_deconv.optics.setup import Setup
     from napari_deconv.registry import methods
     from napari_deconv.simulation import simulate
@@ -37,7 +38,9 @@ __all__ = [
     "ParameterError",
     "Setup",
     "assess",
+    "average_beads",
     "estimate_background",
+    "find_beads",
     "generate_psf",
     "methods",
     "restore",
@@ -57,7 +60,9 @@ _HOMES = {
     "ParameterError": "errors",
     "Setup": "optics.setup",
     "assess": "assessment",
+    "average_beads": "optics.beads",
     "estimate_background": "background",
+    "find_beads": "optics.beads",
     "generate_psf": "optics",
     "methods": "registry",
     "restore": "engine",

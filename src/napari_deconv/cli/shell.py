@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "methods": "list the restoration methods",
     "psf": "make a point spread function from the numbers of a microscope",
+    "beads": "average beads to a measured point spread function",
     "restore": "restore an image: napari-deconv restore METHOD IMAGE --psf PSF -o RESULT",
     "background": "remove the background of an image",
     "simulate": "make the image a microscope would take of an object",

@@ -1,0 +1,67 @@
+"""The look at a PSF shows what generate_psf computes, finely and quickly."""
+
+import time
+
+import numpy as np
+import pytest
+
+from napari_deconv.optics import Microscope, generate_psf
+from napari_deconv.optics.preview import preview_psf
+
+OIL = Microscope(numerical_aperture=1.4, emission_wavelength=0.61)
+
+
+@pytest.mark.parametrize("modality", ["widefield", "confocal"])
+def test_sections_are_those_of_the_psf(modality):
+    scope = Microscope(
+        numerical_aperture=1.2,
+        immersion_index=1.33,
+        emission_wavelength=0.52,
+        excitation_wavelength=0.488,
+    )
+    seen = preview_psf(scope, modality=modality)
+    (dz, dx), planes = seen.spacing, seen.axial.shape[0]
+    n = seen.lateral.shape[0]
+    psf = generate_psf(
+        scope, (planes, n, n), (dz, dx, dx), modality=modality, pixel_integration=False
+    )
+    np.testing.assert_allclose(seen.lateral, psf[planes // 2] / psf.max(), atol=1e-6)
+    np.testing.assert_allclose(seen.axial, psf[:, n // 2] / psf.max(), atol=1e-6)
+    x, across, z, along = seen.profiles()
+    # The widths that are told are those that are drawn.
+    for places, values, width in ((x, across, seen.fwhm[2]), (z, along, seen.fwhm[0])):
+        assert np.interp(width / 2, places, values) == pytest.approx(0.5, abs=0.02)
+        assert places[np.argmax(values)] == 0
+
+
+def test_transfer_ends_where_the_microscope_does():
+    seen = preview_psf(OIL)
+    middle = seen.transfer.shape[1] // 2
+    cutoff = 2 * OIL.numerical_aperture / OIL.emission_wavelength
+    # The window that keeps the edges out widens everything by two pixels.
+    last = int(np.ceil(cutoff / seen.frequencies[1])) + 2
+    row = seen.transfer[seen.transfer.shape[0] // 2]
+    assert row[middle] == 1
+    assert row[middle + last :].max(initial=0.0) < 1e-3
+    assert row[middle + last // 2] > 0.05
+
+
+def test_aberrated_light_fits_and_the_shift_is_told():
+    deep = Microscope(numerical_aperture=1.4, emission_wavelength=0.61, depth=10.0)
+    seen = preview_psf(deep)
+    # 12.32 um of travel for 10 um of depth.
+    assert seen.shift == pytest.approx(2.32, abs=0.03)
+    assert seen.axial.shape[0] * seen.spacing[0] > preview_psf(OIL).axial.shape[0] * 0.16
+    # Beyond the focus the rings go on, before it they do not.
+    _, _, z, along = seen.profiles()
+    assert along[z > 1.5].sum() > 3 * along[z < -1.5].sum()
+
+
+def test_it_takes_less_than_the_patience_of_a_person():
+    preview_psf(OIL)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        preview_psf(OIL)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.1
