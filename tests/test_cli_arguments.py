@@ -1,6 +1,8 @@
 """Options out of parameters, and back."""
 
 import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from napari_deconv.cli.arguments import Parser, describe, options_for
 from napari_deconv.errors import ParameterError
 from napari_deconv.registry import Range, Unit, parameters_of
+
+NO_TERMS: Mapping[int, float] = MappingProxyType({})
 
 
 def example(
@@ -22,6 +26,7 @@ def example(
     tiles: Literal["auto"] | tuple[int, ...] | None = "auto",
     centre: Literal["index", "peak"] | tuple[int, ...] = "index",
     threads: Annotated[int | None, Range(1)] = None,
+    terms: Annotated[Mapping[int, float], Range(-10, 10)] = NO_TERMS,
     aperture: float,
 ) -> None:
     """Do something.
@@ -73,6 +78,9 @@ class TestParsing:
             ("--tiles 16 256 256", {"tiles": (16, 256, 256)}),
             ("--centre peak", {"centre": "peak"}),
             ("--centre 3 4", {"centre": (3, 4)}),
+            ("--terms 5=0.05 8=-0.1", {"terms": {5: 0.05, 8: -0.1}}),
+            ("--terms=5=0.05,8=-0.1", {"terms": {5: 0.05, 8: -0.1}}),
+            ("--terms 5=1e-2 --depth 3", {"terms": {5: 0.01}, "depth": 3.0}),
             ("--threads 2 --depth 3", {"threads": 2, "depth": 3.0}),
         ],
     )
@@ -106,6 +114,8 @@ class TestParsing:
             ("--borders sideways", "extended, reflect"),
             ("--spacing wide", "numbers, one for each axis"),
             ("--centre middle", "index, peak"),
+            ("--terms=5", "numbers by key"),
+            ("--terms 5=11", "between -10 and 10"),
         ],
     )
     def test_the_registry_refuses_what_does_not_fit(self, parser, line, words):
@@ -145,6 +155,7 @@ class TestCommandLine:
             "tiles": st.none() | st.just("auto") | st.tuples(st.integers(1), st.integers(1)),
             "centre": st.sampled_from(["index", "peak"]) | st.tuples(*[st.integers(0)] * 3),
             "threads": st.none() | st.integers(1, 64),
+            "terms": st.dictionaries(st.integers(1, 99), st.floats(-10, 10)),
         },
     )
 

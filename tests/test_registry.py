@@ -1,13 +1,16 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
 from napari_deconv import registry
 from napari_deconv.errors import ParameterError
 from napari_deconv.registry import (
     Advanced,
+    Keys,
     Range,
     Unit,
     check_parameters,
@@ -139,3 +142,58 @@ def test_unknown_entries():
 def test_one_id_one_method():
     with pytest.raises(ValueError, match="registered twice"):
         registry.method("wiener", title="another", group="linear")(sample)
+
+
+class TestNumbersByKey:
+    NONE: Mapping[int, float] = MappingProxyType({})
+
+    @pytest.fixture
+    def parameter(self):
+        def bend(
+            *,
+            terms: Annotated[
+                Mapping[int, float], Range(-10, 10), Unit("waves"), Keys(1, 99, "Noll index")
+            ] = TestNumbersByKey.NONE,
+        ): ...
+
+        return parameters_of(bend)["terms"]
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ({}, {}),
+            ("", {}),
+            ({8: 1, 5: 0.5}, {5: 0.5, 8: 1.0}),
+            ({np.int64(5): np.float32(0.5)}, {5: 0.5}),
+            ({"5": 0.5}, {5: 0.5}),  # as JSON has it
+            ("5=0.5, 8=-1", {5: 0.5, 8: -1.0}),
+            ("5 = 0.5 8=-1e-1", {5: 0.5, 8: -0.1}),
+        ],
+    )
+    def test_taken(self, parameter, value, expected):
+        found = parameter.check(value)
+        assert found == expected
+        assert list(found) == list(expected)
+        assert all(type(key) is int and type(number) is float for key, number in found.items())
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("5", "numbers by Noll index"),
+            ("5=x", "numbers by Noll index"),
+            ("5=1 5=2", "numbers by Noll index"),
+            ({0: 1.0}, "Noll index 0, but has to have whole numbers between 1 and 99"),
+            ({5.5: 1.0}, "Noll index 5.5"),
+            ({5: "wide"}, r"terms\[5\] is 'wide', but has to be a number"),
+            ({5: 11}, "between -10 and 10 waves"),
+            (3.0, "numbers by Noll index"),
+        ],
+    )
+    def test_refused(self, parameter, value, message):
+        with pytest.raises(ParameterError, match=message):
+            parameter.check(value)
+
+    def test_nobody_shares_the_default(self, parameter):
+        first = check_parameters("It", {"terms": parameter}, {})
+        first["terms"][5] = 1.0
+        assert check_parameters("It", {"terms": parameter}, {}) == {"terms": {}}

@@ -9,16 +9,19 @@ nobody types a default, a bound or an explanation twice.
 # ruff: noqa: A002  (id is the word that people type)
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import inspect
 import math
 import pkgutil
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from numbers import Integral
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from napari_deconv.errors import ParameterError
@@ -40,6 +43,15 @@ class Unit:
     """The unit of a number, as it is shown behind the field."""
 
     symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the keys of numbers by whole-number key mean, and their bounds, both included."""
+
+    lower: int
+    upper: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +127,9 @@ class Parameter:
     """One parameter: what may be put in, in which unit, and what it means.
 
     ``kind`` is the type of a single value; ``length`` counts the values of a tuple, where 0 is
-    any number of them, and is None for a single value. ``choices`` are words that may stand for,
-    or beside, such values.
+    any number of them, and is None for a single value; ``keys`` tells of numbers by whole-number
+    key, such as ``{5: 0.05, 8: -0.1}``, which may be written ``"5=0.05 8=-0.1"``. ``choices`` are
+    words that may stand for, or beside, such values.
     """
 
     name: str
@@ -129,6 +142,7 @@ class Parameter:
     allows_auto: bool = False
     allows_none: bool = False
     length: int | None = None
+    keys: Keys | None = None
     advanced: bool = False
     auto: Auto | None = None
     search: Search | None = None
@@ -160,6 +174,8 @@ class Parameter:
         if self.choices and (self.kind is str or isinstance(value, str)):
             known = ", ".join(self.choices)
             raise ParameterError(f"{self.name} is {value!r}, but has to be one of: {known}.")
+        if self.keys is not None:
+            return self._check_keyed(self.keys, value)
         if self.length is not None:
             return self._check_tuple(value)
         if self.kind is bool:
@@ -181,6 +197,29 @@ class Parameter:
             count = f"{self.length} numbers" if self.length else "numbers, one for each axis"
             raise ParameterError(f"{self.name} is {value!r}, but needs {count}.")
         return tuple(self._check_number(item) for item in items)
+
+    def _check_keyed(self, keys: Keys, value: Any) -> dict[int, Any]:
+        try:
+            items = numbers_by_key(value) if isinstance(value, str) else dict(value)
+            # JSON makes strings of keys.
+            numbers = [(int(k) if isinstance(k, str) else k, v) for k, v in items.items()]
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"{self.name} is {value!r}, but has to be numbers by {keys.what}, "
+                'such as "5=0.05 8=-0.1".'
+            ) from None
+        for key, _ in numbers:
+            whole = isinstance(key, Integral) and not isinstance(key, bool)
+            if not whole or not keys.lower <= key <= keys.upper:
+                raise ParameterError(
+                    f"{self.name} has the {keys.what} {key!r}, but has to have whole numbers "
+                    f"between {keys.lower} and {keys.upper}."
+                )
+        each = dataclasses.replace(self, keys=None)
+        return {
+            int(key): dataclasses.replace(each, name=f"{self.name}[{key}]")._check_number(number)
+            for key, number in sorted(numbers)
+        }
 
     def _check_number(self, value: Any) -> Any:
         auto = ', or "auto"' if self.allows_auto else ""
@@ -249,8 +288,23 @@ def check_parameters(
         elif parameter.required:
             raise ParameterError(f"{owner} needs a value for {name!r}: {parameter.help}")
         else:
-            checked[name] = parameter.default
+            checked[name] = dict(parameter.default) if parameter.keys else parameter.default
     return checked
+
+
+def numbers_by_key(text: str) -> dict[int, float]:
+    """Read ``"5=0.05, 8=-0.1"``.
+
+    Raises
+    ------
+    ValueError
+        When it is anything else, or has a key twice.
+    """
+    items = [part.split("=") for part in re.sub(r"\s*=\s*", "=", text.replace(",", " ")).split()]
+    numbers = {int(key): float(number) for key, number in items}
+    if len(numbers) < len(items):
+        raise ValueError("a key comes twice")
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -319,7 +373,16 @@ class Method(Entry):
 
 @dataclass(frozen=True)
 class PsfModel(Entry):
-    """A model of the point spread function."""
+    """A model of the point spread function.
+
+    Attributes
+    ----------
+    foci
+        Where along z the light may be brightest, ``foci(microscope, **parameters)`` in um from
+        the lowest to the highest; None where the layers alone decide.
+    """
+
+    foci: Callable[..., tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -371,9 +434,12 @@ def psf_model(
     *,
     title: str,
     cites: tuple[str, ...] | list[str] = (),
+    foci: Callable[..., tuple[float, float]] | None = None,
 ) -> Callable[[F], F]:
     """Register a PSF model."""
-    return lambda function: _add(_psf_models, PsfModel(id, title, tuple(cites), function), function)
+    return lambda function: _add(
+        _psf_models, PsfModel(id, title, tuple(cites), function, foci), function
+    )
 
 
 def modality(
@@ -489,13 +555,17 @@ def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
     if allows_auto:
         choices.remove("auto")
     kind: Any = kinds[0] if kinds else str
-    length = None
-    if get_origin(kind) is tuple:
-        items = get_args(kind)
-        length, kind = (0 if items[-1] is Ellipsis else len(items)), items[0]
 
     def extra(cls: type) -> Any:
         return next((item for item in extras if isinstance(item, cls)), None)
+
+    length = keys = None
+    if get_origin(kind) is tuple:
+        items = get_args(kind)
+        length, kind = (0 if items[-1] is Ellipsis else len(items)), items[0]
+    elif get_origin(kind) is Mapping:
+        _, kind = get_args(kind)
+        keys = extra(Keys) or Keys(0, 2**31, "key")
 
     return Parameter(
         name=name,
@@ -508,6 +578,7 @@ def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
         allows_auto=allows_auto,
         allows_none=allows_none,
         length=length,
+        keys=keys,
         advanced=extra(Advanced) is not None,
         auto=extra(Auto),
         search=extra(Search),

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_deconv.background import estimate_background
 from napari_deconv.errors import ParameterError
-from napari_deconv.registry import Parameter, Range, methods, parameters_of
+from napari_deconv.registry import Parameter, Range, methods, parameters_of, psf_models
 from napari_deconv.widgets import psf
 from napari_deconv.widgets.boxes import NumberBox
 from napari_deconv.widgets.fields import field_for
@@ -181,3 +181,20 @@ def test_the_wheel_passes_a_field_by(qtbot):
     )
     QApplication.sendEvent(field.box, event)
     assert field.value == 5
+
+
+def test_numbers_by_key_are_typed(qtbot):
+    parameter = psf_models()["pupil"].parameters["aberrations"]
+    field = field_for(parameter)
+    qtbot.addWidget(field)
+    assert field.value == {}
+    field.edit.setText("5=0.05, 8=-0.1")
+    assert field.value == {5: 0.05, 8: -0.1}
+    assert field.edit.styleSheet() == ""
+    field.edit.setText("5=50")
+    assert "between -10 and 10 waves" in field.edit.toolTip()
+    with pytest.raises(ParameterError, match="between -10 and 10 waves"):
+        field.value  # noqa: B018
+    field.set_value({11: 0.2})
+    assert field.edit.text() == "11=0.2"
+    assert field.value == {11: 0.2}

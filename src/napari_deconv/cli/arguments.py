@@ -7,12 +7,14 @@ import difflib
 import re
 import shlex
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_deconv.errors import ParameterError
+from napari_deconv.registry import numbers_by_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_deconv.registry import Parameter
 
@@ -121,7 +123,9 @@ def _metavar(parameter: Parameter) -> str:
         words.insert(0, "auto")
     if parameter.allows_none:
         words.append("none")
-    if parameter.length is not None:
+    if parameter.keys is not None:
+        words.append("J=X J=X ...")
+    elif parameter.length is not None:
         words.append("Z Y X" if parameter.length in (0, 3) else " ".join("X" * parameter.length))
     elif parameter.kind is int:
         words.append("N")
@@ -146,7 +150,7 @@ def describe(parameter: Parameter) -> str:
         facts = [f"{facts[0]} {unit}"] if facts else [f"in {unit}"]
     if parameter.required:
         facts.append("required")
-    elif parameter.default is not None:
+    elif parameter.default is not None and not (parameter.keys and not parameter.default):
         facts.append(f"default: {_text(parameter.default)}")
     text = _MARKUP.sub(r"\1", parameter.help)
     return f"{text} [{'; '.join(facts)}]" if facts else text
@@ -160,6 +164,8 @@ def from_text(parameter: Parameter, text: Any) -> Any:
         return None
     if text in parameter.choices or (text == "auto" and parameter.allows_auto):
         return text
+    if parameter.keys is not None:
+        return numbers_by_key(text) if _is_keyed(text) else text
     if parameter.length is not None and _is_number(text):
         return tuple(_number(parameter, part) for part in _parts(text))
     return _number(parameter, text)
@@ -191,16 +197,21 @@ def _join_numbers(words: Iterable[str], parameters: Mapping[str, Parameter]) -> 
 
     argparse would either want a fixed count of numbers or swallow the file.
     """
-    tuples = {option(name) for name, each in parameters.items() if each.length is not None}
+    tests: dict[str, Callable[[str], bool]] = {
+        option(name): _is_keyed if each.keys else _is_number
+        for name, each in parameters.items()
+        if each.length is not None or each.keys is not None
+    }
     joined: list[str] = []
     numbers: list[str] | None = None
+    belongs: Callable[[str], bool] = _is_number
     for word in words:
-        if numbers is not None and _is_number(word):
+        if numbers is not None and belongs(word):
             numbers.append(word)
             continue
         if numbers:
             joined[-1] += "=" + ",".join(numbers)
-        numbers = [] if word in tuples else None
+        numbers, belongs = ([], tests[word]) if word in tests else (None, _is_number)
         joined.append(word)
     if numbers:
         joined[-1] += "=" + ",".join(numbers)
@@ -214,9 +225,18 @@ def _is_number(word: str) -> bool:
         return False
 
 
+def _is_keyed(word: str) -> bool:
+    try:
+        return bool(numbers_by_key(word))
+    except ValueError:
+        return False
+
+
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={_text(item)}" for key, item in value.items())
     if isinstance(value, (tuple, list)):
         return " ".join(_text(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -231,6 +251,8 @@ def options_for(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) 
             continue
         if parameter.kind is bool:
             words.append(option(name) if value else "--no-" + option(name)[2:])
+        elif isinstance(value, Mapping):
+            words += [option(name), *(f"{key}={number!r}" for key, number in value.items())]
         elif isinstance(value, (tuple, list)):
             words += [option(name), *(repr(item) for item in value)]
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def tooltip_of(parameter: Parameter) -> str:
     unit = unit_of(parameter)
     if unit:
         facts = [f"{facts[0]} {unit}"] if facts else [f"in {unit}"]
-    if not parameter.required and parameter.default is not None:
+    if not parameter.required and parameter.default not in (None, {}):
         facts.append(f"default: {text_of(parameter.default)}")
     text = _MARKUP.sub(r"\1", parameter.help)
     if facts and text:
@@ -50,6 +51,8 @@ def text_of(value: Any) -> str:
     """Return a value as a person would type it."""
     if value is None:
         return "none"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={text_of(item)}" for key, item in value.items())
     if isinstance(value, (tuple, list)):
         return " ".join(text_of(item) for item in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -143,7 +143,7 @@ class CheckField(Field):
 
 
 class WordsField(Field):
-    """Anything that is typed: several numbers, a word or numbers, a number or nothing."""
+    """Anything that is typed: several numbers, also by key, a word or numbers, or nothing."""
 
     def __init__(self, parameter: Parameter, parent: QWidget | None = None) -> None:
         super().__init__(parameter, parent)
@@ -162,6 +162,8 @@ class WordsField(Field):
         if not text:
             if self.parameter.allows_none:
                 return None
+            if self.parameter.keys is not None:
+                return {}
             raise ParameterError(f"{title_of(self.parameter)} is empty: {self.parameter.help}")
         value = from_text(self.parameter, text)
         low, high = self.parameter.range.lower or 0, self.parameter.range.upper
@@ -178,6 +180,8 @@ class WordsField(Field):
         self.edit.setText("" if value is None else text_of(value))
 
     def _placeholder(self) -> str:
+        if self.parameter.keys is not None:
+            return "none, or such as 5=0.05 8=-0.1"
         low, high = self.parameter.range.lower, self.parameter.range.upper
         if self.parameter.required and low is not None and high is not None:
             return f"{low:g} to {high:g}"
@@ -201,6 +205,8 @@ def field_for(parameter: Parameter, titles: Mapping[str, str] | None = None) -> 
     number = parameter.kind in (int, float) and parameter.length is None
     if parameter.kind is bool:
         return CheckField(parameter)
+    if parameter.keys is not None:
+        return WordsField(parameter)
     if parameter.required or parameter.allows_none or parameter.length is not None:
         if parameter.choices and not number and parameter.length is None:
             return ChoiceField(parameter, titles)
