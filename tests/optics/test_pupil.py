@@ -1,0 +1,248 @@
+"""The pupil model against known answers: Strehl, tilt, symmetries, energy, OTF, Gibson-Lanni."""
+
+import math
+
+import numpy as np
+import pytest
+from psf_reference import relative_error
+from scipy import fft
+
+from napari_deconv.errors import ParameterError
+from napari_deconv.optics import Microscope, focal_shift, generate_psf
+from napari_deconv.optics.instrument import Instrument
+from napari_deconv.optics.pupil_grid import PupilGrid
+
+NA, WAVELENGTH, INDEX = 1.4, 0.61, 1.515
+
+
+def scope(**changes):
+    return Microscope(
+        **{
+            "numerical_aperture": NA,
+            "emission_wavelength": WAVELENGTH,
+            "immersion_index": INDEX,
+            "sample_index": INDEX,
+            "excitation_wavelength": 0.561,
+        }
+        | changes
+    )
+
+
+def psf(aberrations, shape=(17, 64, 64), spacing=(0.25, 0.1, 0.1), **options):
+    options = {"centre": "geometric"} | options
+    return generate_psf(
+        scope(), shape, spacing, model="pupil", aberrations=aberrations, **options
+    ).astype(np.float64)
+
+
+class TestWithoutAberrations:
+    @pytest.mark.parametrize(
+        ("changes", "shape", "spacing"),
+        [
+            ({}, (17, 64, 64), (0.4, 0.1, 0.1)),
+            ({}, (31, 40), (0.16, 0.12)),
+            ({"sample_index": 1.33, "depth": 2.0}, (17, 64, 63), (0.25, 0.1, 0.1)),
+            ({"sample_index": 1.33, "depth": 0.2}, (17, 48, 48), (0.25, 0.1, 0.1)),
+            (
+                {"numerical_aperture": 0.5, "immersion_index": 1.0, "sample_index": 1.33},
+                (9, 48, 48),
+                (2.0, 0.25, 0.25),
+            ),
+            (
+                {
+                    "numerical_aperture": 1.2,
+                    "immersion_index": 1.33,
+                    "sample_index": 1.38,
+                    "depth": 10.0,
+                },
+                (17, 48, 48),
+                (0.3, 0.1, 0.1),
+            ),
+        ],
+    )
+    def test_gibson_lanni(self, changes, shape, spacing):
+        expected = generate_psf(scope(**changes), shape, spacing)
+        found = generate_psf(scope(**changes), shape, spacing, model="pupil")
+        assert relative_error(found, expected) < 1.5e-3
+
+    def test_padding_leads_to_it(self):
+        expected = generate_psf(scope(), (9, 32, 32), (0.4, 0.1, 0.1))
+        errors = [
+            relative_error(
+                generate_psf(scope(), (9, 32, 32), (0.4, 0.1, 0.1), model="pupil", padding=padding),
+                expected,
+            )
+            for padding in (0.5, 1.0, 3.0)
+        ]
+        assert errors[0] > errors[1] > errors[2]
+        assert errors[2] < 1e-4
+
+    def test_clipped(self):
+        near = scope(sample_index=1.33, depth=0.3)
+        options = {"centre": "geometric", "evanescent": False}
+        expected = generate_psf(near, (9, 48, 48), (0.3, 0.1, 0.1), **options)
+        found = generate_psf(near, (9, 48, 48), (0.3, 0.1, 0.1), model="pupil", **options)
+        assert relative_error(found, expected) < 4e-3
+
+    @pytest.mark.parametrize("integrate", [True, False])
+    def test_coarse_pixels(self, integrate):
+        """Pixels that are larger than what the light can resolve are no matter."""
+        options = {"pixel_integration": integrate}
+        expected = generate_psf(scope(), (5, 15, 15), (0.4, 0.31, 0.4), **options)
+        found = generate_psf(scope(), (5, 15, 15), (0.4, 0.31, 0.4), model="pupil", **options)
+        assert relative_error(found, expected) < 1e-3
+
+    @pytest.mark.parametrize("modality", ["confocal", "two-photon", "spinning-disk", "light-sheet"])
+    def test_modalities(self, modality):
+        expected = generate_psf(scope(), (7, 24, 24), (0.3, 0.1, 0.1), modality=modality)
+        found = generate_psf(
+            scope(), (7, 24, 24), (0.3, 0.1, 0.1), model="pupil", modality=modality
+        )
+        assert relative_error(found, expected) < 1.5e-3
+
+
+class TestKnownAnswers:
+    @pytest.mark.parametrize("j", [4, 6, 8, 11])
+    @pytest.mark.parametrize(("rms", "within"), [(0.1, 1.5e-3), (0.3, 1.5e-3), (0.5, 6e-3)])
+    def test_strehl(self, j, rms, within):
+        """Marechal: ``exp(-rms**2)``, from below; rms in radians."""
+        c = rms / (2 * math.pi) * WAVELENGTH
+        grid = PupilGrid(scope(), WAVELENGTH, 20.0)
+        strehl = abs(grid.light(np.zeros(1), {j: c}).sum() / grid.total) ** 2
+        assert strehl == pytest.approx(math.exp(-(rms**2)), abs=within)
+        assert strehl < math.exp(-(rms**2))
+
+    @pytest.mark.parametrize(
+        ("j", "expected"), [(4, 0.3247), (6, 0.3600), (8, 0.3517), (11, 0.3443)]
+    )
+    def test_strehl_of_one_radian(self, j, expected):
+        grid = PupilGrid(scope(), WAVELENGTH, 60.0)
+        light = grid.light(np.zeros(1), {j: WAVELENGTH / (2 * math.pi)})
+        assert abs(light.sum() / grid.total) ** 2 == pytest.approx(expected, abs=2e-4)
+
+    @pytest.mark.parametrize("j", [2, 3])
+    def test_tilt_moves_the_image(self, j):
+        """By ``c wavelength / (pi NA)`` for c radians, to larger x (2) or y (3)."""
+        spacing, pixels = 0.05, 6
+        waves = pixels * spacing * NA / (2 * WAVELENGTH)
+        straight = psf({}, (3, 65, 65), (0.3, spacing, spacing))
+        tilted = psf({j: waves}, (3, 65, 65), (0.3, spacing, spacing))
+        axis = 2 if j == 2 else 1
+        assert np.unravel_index(tilted.argmax(), tilted.shape)[axis] == 32 + pixels
+        inside = tuple(slice(8, -8) for _ in range(2))
+        moved = np.roll(straight, pixels, axis)
+        assert relative_error(tilted[:, *inside], moved[:, *inside]) < 1e-3
+
+    def test_defocus_is_symmetric(self):
+        stack = psf({})
+        np.testing.assert_allclose(stack, stack[::-1], atol=1e-6 * stack.max())
+
+    @pytest.mark.parametrize("j", [6, 7, 10, 11])
+    def test_conjugate(self, j):
+        """The opposite aberration mirrors the PSF at its origin."""
+        stack, opposite = (psf({j: sign * 0.1}, (9, 65, 65)) for sign in (1, -1))
+        np.testing.assert_allclose(np.flip(opposite), stack, atol=2e-5 * stack.max())
+        if j in (6, 11):  # even over the pupil
+            np.testing.assert_allclose(opposite[::-1], stack, atol=2e-5 * stack.max())
+        assert relative_error(opposite, stack) > 0.05
+
+    def test_astigmatism_elongates_along_y_on_one_side_and_along_x_on_the_other(self):
+        stack = psf({6: 0.15}, (9, 65, 65), (0.25, 0.05, 0.05))
+        place = np.arange(65) - 32.0
+        core = slice(20, 45)
+
+        def width(plane, axis):
+            profile = plane[core, core].sum(axis=1 - axis)
+            return (profile * place[core] ** 2).sum() / profile.sum()
+
+        # Z6 is cos 2t: along x, phase rises as with defocus, whose focus is at smaller z.
+        before, after = stack[2], stack[6]
+        assert width(before, 0) > 1.1 * width(before, 1)
+        assert width(after, 1) > 1.1 * width(after, 0)
+        np.testing.assert_allclose(before.T, after, atol=1e-5 * stack.max())
+
+    def test_positive_defocus_has_its_focus_at_smaller_z(self):
+        found = focal_shift(scope(), model="pupil", aberrations={4: 0.2})
+        assert -0.55 < found < -0.4
+        other = focal_shift(scope(), model="pupil", aberrations={4: -0.2})
+        assert other == pytest.approx(-found, abs=2e-3)
+
+    def test_brightest_plane_is_centred(self):
+        stack = psf({4: 0.6, 6: 0.05}, (9, 32, 32), (0.2, 0.1, 0.1), centre="brightest")
+        assert stack.max(axis=(1, 2)).argmax() == 4
+
+    def test_energy_is_the_same_in_each_plane(self):
+        instrument = Instrument(scope(), "pupil", aberrations={5: 0.1, 8: 0.1}, padding=4.0)
+        image = instrument.intensity(np.linspace(-3, 3, 7), 4.0)
+        energy = image.values.sum(axis=(1, 2), dtype=np.float64)
+        np.testing.assert_allclose(energy, energy[3], rtol=2e-3)
+
+    def test_otf_support(self):
+        """Nothing above ``2 NA / wavelength``, something up to it."""
+        stack = psf({5: 0.1, 11: 0.05}, (1, 127, 127), (0.2, 0.05, 0.05), pixel_integration=False)
+        taper = np.outer(np.hanning(127), np.hanning(127))
+        spectrum = abs(fft.fft2(stack[0] * taper))
+        f = np.hypot(*np.meshgrid(fft.fftfreq(127, 0.05), fft.fftfreq(127, 0.05)))
+        edge = 2 * NA / WAVELENGTH
+        assert spectrum[f > edge * 1.05].max() < 1e-4 * spectrum.max()
+        assert spectrum[(f > edge * 0.8) & (f < edge * 0.9)].max() > 1e-3 * spectrum.max()
+
+    def test_other_light_has_the_same_path(self):
+        """A laser of half the wavelength sees twice as many waves."""
+        twice = scope(emission_wavelength=0.6)
+        red = PupilGrid(twice, 0.6, 20.0).light(np.zeros(1), {5: 0.06})
+        blue = PupilGrid(twice, 0.3, 10.0).light(np.zeros(1), {5: 0.06})
+        size = min(red.size, blue.size)
+        assert red.size == size == blue.size  # the same points of the pupil
+        centre = abs(red[0]).argmax()
+        np.testing.assert_allclose(
+            np.angle(blue[0, centre]), np.angle(red[0, centre] ** 2), atol=1e-3
+        )
+
+
+class TestApodisation:
+    def test_widths(self):
+        """Emission sends more light to the edge of the pupil, illumination less."""
+        options = {"centre": "geometric"}
+        shape, spacing = (33, 33), (0.05, 0.05)
+        peaks = {
+            kind: generate_psf(
+                scope(), shape, spacing, model="pupil", apodisation=kind, **options
+            ).max()
+            for kind in ("emission", "none", "illumination")
+        }
+        assert peaks["emission"] > 1.01 * peaks["none"] > 1.01**2 * peaks["illumination"]
+
+
+class TestParameters:
+    def test_text(self):
+        one = psf("5=0.05, 8=-0.1", (16, 16), (0.1, 0.1))
+        np.testing.assert_array_equal(one, psf({8: -0.1, 5: 0.05}, (16, 16), (0.1, 0.1)))
+
+    def test_piston_does_nothing(self):
+        np.testing.assert_array_equal(
+            psf({1: 0.3}, (16, 16), (0.1, 0.1)), psf({}, (16, 16), (0.1, 0.1))
+        )
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ({0: 0.1}, "Noll index 0"),
+            ({500: 0.1}, "between 1 and 231"),
+            ({5: 20}, "between -10 and 10 waves"),
+            ({5: math.nan}, r"aberrations\[5\] is nan"),
+            ("5", "numbers by Noll index"),
+            ("5=0.1 5=0.2", "numbers by Noll index"),
+            (0.3, "numbers by Noll index"),
+        ],
+    )
+    def test_refused(self, value, message):
+        with pytest.raises(ParameterError, match=message):
+            psf(value)
+
+    def test_a_field_too_large_for_memory(self, monkeypatch):
+        import psutil
+
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: type("M", (), {"available": 10**7}))
+        with pytest.raises(ParameterError, match="Light spreads so far"):
+            psf({}, (33, 128, 128), (0.8, 0.1, 0.1), padding=3.0)
