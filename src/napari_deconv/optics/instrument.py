@@ -71,11 +71,10 @@ class Instrument:
 
         Found on the exact intensity along the axis, not on planes of a stack.
         """
-        path = OpticalPath(self.microscope)
-        if path.is_ideal:
+        low, high = self.foci()
+        if low == high == 0:
             return 0.0
         period = self.axial_period()
-        low, high = path.focal_range()
         margin = period + (high - low) / 2
         # A model that knows nothing of the aberration is brightest at 0.
         z = np.append(np.arange(low - margin, high + margin, period / 16), 0.0)
@@ -87,6 +86,12 @@ class Instrument:
         roots = np.asarray(fit.deriv().roots(), np.complex128)
         places = roots.real[(abs(roots.imag) < 1e-9) & (abs(roots.real) <= 1)]
         return float(middle + period / 8 * places[np.argmax(fit(places))])
+
+    def foci(self) -> tuple[float, float]:
+        """Return the range of stage positions, um, in which half the rays have a focus."""
+        if self.model.foci is None:
+            return OpticalPath(self.microscope).focal_range()
+        return self.model.foci(self.microscope, **self.own(self.model))
 
     @cached_property
     def bands(self) -> tuple[float, float]:
