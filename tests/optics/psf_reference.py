@@ -74,7 +74,7 @@ def intensity(
 ) -> NDArray[np.float64]:
     """|U|^2 at every z (rows) and r (columns)."""
     k = 2 * math.pi / wavelength
-    farthest = abs(z).max() * 3 + np.max(r) + scope.depth
+    farthest = abs(z).max() * 3 + np.max(r) + 2 * scope.depth
     s, w = nodes(scope, 16 + int(k * scope.numerical_aperture * farthest / 8), evanescent)
     root = np.emath.sqrt
     path = np.array([sum(t * root(n * n - s * s) for t, n in layers(scope, at)) for at in z])
@@ -109,3 +109,99 @@ def spread(scope, z, r, wavelength):
 def relative_error(estimate, truth) -> float:
     """Relative L2 error."""
     return float(np.linalg.norm(np.asarray(estimate, np.float64) - truth) / np.linalg.norm(truth))
+
+
+def fresnel(scope, s):
+    """(t_s, t_p, cosine in the sample) from the immersion to the sample, as textbooks have it."""
+    n = [scope.immersion_index, scope.sample_index]
+    if scope.coverslip_thickness > 0:
+        n.insert(1, scope.coverslip_index)
+    cosines = [np.emath.sqrt(1 - (s / each) ** 2) for each in n]
+    ts = tp = 1.0
+    for n1, n2, c1, c2 in zip(n, n[1:], cosines, cosines[1:], strict=False):
+        ts = ts * 2 * n1 * c1 / (n1 * c1 + n2 * c2)
+        tp = tp * 2 * n1 * c1 / (n2 * c1 + n1 * c2)
+    return ts, tp, cosines[-1]
+
+
+def vector_intensity(scope, z, x, y, wavelength, polarisations, power=-0.5, evanescent=True):
+    """|E|^2 at every z (rows) and (x, y) (columns): plane waves from all over the pupil, summed.
+
+    No Bessel functions: each wave has its own direction and its own electric field.
+    """
+    k = 2 * math.pi / wavelength
+    r = np.hypot(x, y).max()
+    s, w = nodes(
+        scope, 12 + int(k * scope.numerical_aperture * (abs(z).max() * 3 + r) / 10), evanescent
+    )
+    angles = 2 * int(k * scope.numerical_aperture * r / 2 + 16)
+    beta = 2 * math.pi * np.arange(angles) / angles
+    ts, tp, cosine = fresnel(scope, s)
+    root = np.emath.sqrt
+    path = np.array([sum(t * root(n * n - s * s) for t, n in layers(scope, at)) for at in z])
+    cos_i = np.sqrt(1 - (s / scope.immersion_index) ** 2)
+    wave = np.exp(1j * k * path) * (w * s * cos_i**power)
+    cb, sb = np.cos(beta), np.sin(beta)
+    total = np.zeros((len(z), len(x)))
+    for px, py in polarisations:
+        in_plane, across = px * cb + py * sb, -px * sb + py * cb
+        fields = (
+            np.multiply.outer(tp * cosine, in_plane * cb) - np.multiply.outer(ts, across * sb),
+            np.multiply.outer(tp * cosine, in_plane * sb) + np.multiply.outer(ts, across * cb),
+            np.multiply.outer(-tp * s / scope.sample_index, in_plane),
+        )
+        for component in fields:
+            # At each place: first the sum over directions, then that over s.
+            ring = np.stack(
+                [
+                    (component * np.exp(1j * k * np.outer(s, a * cb + b * sb))).mean(axis=1)
+                    for a, b in zip(x, y, strict=True)
+                ],
+                axis=1,
+            )
+            total += abs(wave @ ring) ** 2
+    # The sum over s in focus, without aberration, of an x polarised field's x component.
+    s, w = np.polynomial.legendre.leggauss(400)
+    s, w = (1 + s) / 2 * scope.numerical_aperture, w / 2 * scope.numerical_aperture
+    cos_i = np.sqrt(1 - (s / scope.immersion_index) ** 2)
+    peak = (w * s * cos_i**power * (1 + cos_i) / 2).sum()
+    return total / len(polarisations) / peak**2
+
+
+def dipole_image(scope, z, x, y, wavelength):
+    """What a camera sees of molecules that turn freely: their far field, through the lens.
+
+    The dipole's spherical wave as plane waves (Weyl), through the interfaces towards the
+    objective, into its far field, and from there, conserving energy, onto the pupil and an image.
+    """
+    k = 2 * math.pi / wavelength
+    s, w = nodes(scope, 40)
+    s, w = s[s != scope.sample_index], w[s != scope.sample_index]
+    angles = 2 * int(k * scope.numerical_aperture * np.hypot(x, y).max() / 2 + 16)
+    beta = 2 * math.pi * np.arange(angles) / angles
+    n = [scope.sample_index, scope.coverslip_index, scope.immersion_index]
+    cosines = [np.emath.sqrt(1 - (s / each) ** 2) for each in n]
+    ts = tp = 1.0
+    for n1, n2, c1, c2 in zip(n, n[1:], cosines, cosines[1:], strict=False):
+        ts = ts * 2 * n1 * c1 / (n1 * c1 + n2 * c2)
+        tp = tp * 2 * n1 * c1 / (n2 * c1 + n1 * c2)
+    root = np.emath.sqrt
+    path = np.array([sum(t * root(m * m - s * s) for t, m in layers(scope, at)) for at in z])
+    far = n[2] * cosines[2] / (n[0] * cosines[0])  # Weyl's 1 / kz, and the far field's kz
+    wave = np.exp(1j * k * path) * (w * s * far / np.sqrt(cosines[2]))
+    cb, sb = np.cos(beta), np.sin(beta)
+    total = np.zeros((len(z), len(x)))
+    for dipole in np.eye(3):
+        along = dipole[0] * cb + dipole[1] * sb
+        to_p = np.multiply.outer(tp * cosines[0], along) - (tp * s / n[0] * dipole[2])[:, None]
+        to_s = np.multiply.outer(ts, -dipole[0] * sb + dipole[1] * cb)
+        for component in (to_p * cb - to_s * sb, to_p * sb + to_s * cb):
+            ring = np.stack(
+                [
+                    (component * np.exp(-1j * k * np.outer(s, a * cb + b * sb))).mean(axis=1)
+                    for a, b in zip(x, y, strict=True)
+                ],
+                axis=1,
+            )
+            total += abs(wave @ ring) ** 2
+    return total

@@ -200,9 +200,11 @@ def test_a_model_is_one_function():
 
     for entry in registry.psf_models().values():
         sampling = Sampling(np.array([-1.0, 0.0, 1.0]), 0.02, 1.0)
-        table = entry.function(IDEAL, 0.6, sampling)
-        assert isinstance(table, Radial)
-        assert table.values.shape == (3, radii(sampling).size)
+        intensity = entry.function(IDEAL, 0.6, sampling)
+        assert intensity.on_axis().shape == (3,)
+        assert intensity.weighted(np.arange(3.0)).on_axis()[0] == 0
+        if isinstance(intensity, Radial):
+            assert intensity.values.shape == (3, radii(sampling).size)
         assert entry.title
         assert entry.summary
         assert entry.cites

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari_deconv.optics.pixels import Pixels
 
 WIDTH = DOUBLE.width
+# Rims have many points: each takes few of a table's that was made so much finer.
+FINER, FEW = 8, 6
 
 
 def pixel_matrix(
@@ -58,27 +60,42 @@ def pixel_matrix(
 
 
 def disc(
-    values: NDArray[np.float64], step: float, radius: float, order: int = 0
+    values: NDArray[np.float64],
+    step: float,
+    radius: float,
+    order: int = 0,
+    count: int | None = None,
 ) -> NDArray[np.float64]:
     """Return the mean over a disc of ``radius`` um around each place, for a table (z, r).
+
+    At the first ``count`` places, or at all that can be had.
 
     With ``G(r) = (1 / r**2) * integral of f(r') r' dr' from 0 to r``, the vector field
     ``G(r) cos(m phi) (x, y)`` has the divergence ``f(r) cos(m phi)``, so the mean over the disc
     is an integral of G along its rim. That is smooth and periodic: equidistant points on the rim
     give it to all digits, where a disc on the pixel grid would have a staircase for an edge.
     """
-    field = mean_inside(values, step)
-    r, cosine, sine = _rim(field.shape[1], step, radius)
+    means = mean_inside(values, step)
+    field, fine = _finer(means, step)
+    r, cosine, sine = _rim(means.shape[1], step, radius, count)
     weights = 2 / radius * (radius + r * cosine)
-    return _along_rim(field, step, radius * cosine + r, radius * sine, weights, order)
+    return _along_rim(field, fine, radius * cosine + r, radius * sine, weights, order)
 
 
 def ring(
-    values: NDArray[np.float64], step: float, radius: float, order: int = 0
+    values: NDArray[np.float64],
+    step: float,
+    radius: float,
+    order: int = 0,
+    count: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return the mean over a circle of ``radius`` um around each place, for a table (z, r)."""
-    r, cosine, sine = _rim(values.shape[1], step, radius)
-    return _along_rim(values, step, radius * cosine + r, radius * sine, np.ones_like(r), order)
+    """Return the mean over a circle of ``radius`` um around each place, for a table (z, r).
+
+    At the first ``count`` places, or at all that can be had.
+    """
+    table, fine = _finer(values, step)
+    r, cosine, sine = _rim(values.shape[1], step, radius, count)
+    return _along_rim(table, fine, radius * cosine + r, radius * sine, np.ones_like(r), order)
 
 
 def mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
@@ -97,11 +114,22 @@ def mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64]
     return mean
 
 
+def _finer(table: NDArray[np.float64], step: float) -> tuple[NDArray[np.float64], float]:
+    """Return a table ``FINER`` times as fine, and its step: few of its points interpolate well."""
+    count = (table.shape[1] - 1) * FINER + 1
+    r = step / FINER * np.arange(count)
+    start, taps = lagrange(r[None], np.ones(1), step, table.shape[1], WIDTH)
+    finer: NDArray[np.float64] = (_matrix(start, taps[:, None], table.shape[1]) @ table.T).T
+    return finer, step / FINER
+
+
 def _rim(
-    count: int, step: float, radius: float
+    known: int, step: float, radius: float, count: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the radii (r, 1) at which a mean can be had, and the rim's points."""
-    kept = count - math.ceil(radius / step) - WIDTH // 2
+    kept = known - math.ceil(radius / step) - WIDTH // 2
+    if count is not None:
+        kept = min(kept, count)
     # Along the rim the finest period's phase swings by 2 pi radius / (PERIOD step).
     n = math.ceil(math.pi * radius / (PERIOD * step)) + 12
     angle = math.pi * (np.arange(n) + 0.5) / n  # below the x axis it is the same
@@ -113,10 +141,9 @@ def _along_rim(
 ) -> NDArray[np.float64]:
     if order:
         weights = weights * np.cos(order * np.arctan2(y, x))
-    start, taps = lagrange(np.hypot(x, y)[None], np.ones(1), step, table.shape[1], WIDTH)
+    start, taps = lagrange(np.hypot(x, y)[None], np.ones(1), step, table.shape[1], FEW)
     taps *= (weights / x.shape[1])[..., None]
     matrix = _matrix(start, taps, table.shape[1])
-    matrix.sum_duplicates()
     averaged: NDArray[np.float64] = (matrix @ table.T).T
     return averaged
 

