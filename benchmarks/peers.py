@@ -19,6 +19,7 @@ PEERS: dict[str, list[list[str]]] = {
     "sdeconv": [["--no-deps", "sdeconv"], ["numpy", "scipy", "scikit-image", "TORCH"]],
     "diplib": [["diplib", "numpy"]],
     "psfmodels": [["psfmodels"]],
+    "psf-generator": [["psf-generator"]],
 }
 
 
