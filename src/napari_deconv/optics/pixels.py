@@ -67,6 +67,13 @@ class Pixels:
         """The largest distance of a pixel's middle from the axis, um."""
         return math.hypot(self.y.max(), self.x.max())
 
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Which of the distinct pixels each pixel (y, x) equals."""
+        rows = np.abs(np.arange(self.shape[0]) - self._middle)
+        index: NDArray[np.int64] = self._index[rows]
+        return index
+
     def unfold(self, distinct: NDArray[Any], out: NDArray[Any]) -> None:
         """Copy one plane's distinct values to all pixels of ``out`` (y, x)."""
         lower = np.take(distinct, self._index, mode="clip")
