@@ -377,8 +377,10 @@ def _on_image(setup: Setup, band: float, spacing: Sequence[float], image: Any) -
     if checkable and detail.finest > 1.1 * band and not detail.noise_is_even:
         yield Advice(
             "note",
-            "The image was smoothed, sharpened, resampled or restored before: its noise is not "
-            "that of a camera. Use the image as it was recorded, if there is one.",
+            f"The image's noise is not that of a camera, or it holds details finer than the "
+            f"{1 / band:.2g} um of this microscope. Use the image as it was recorded, before "
+            "smoothing, sharpening or resampling; or check voxel size and numerical aperture.",
+            "spacing",
         )
     elif checkable and detail.finest > 1.1 * band:
         yield Advice(

@@ -24,7 +24,7 @@ _FEWEST = 24  # frequencies a ring has to hold
 # Power over that of the noise from which it is structure; a ring's own scatter comes on top.
 _STANDS_OUT, _SCATTER = 1.4, 5.0
 # Fraction of all frequencies that have to hold nothing but noise.
-_EVEN = 0.2
+_EVEN = 0.12
 # What a window lets through of the strongest frequencies, at the least.
 _LEAKS = 1e-11
 _SATURATED = 1e-3  # fraction of pixels whose clipped tops would be details of their own
