@@ -246,7 +246,7 @@ _DYES: dict[str, tuple[float, float]] = {
     "Cy7": (0.730, 0.776),
 }
 
-_HARDENED = "After hardening for a day or more; fresh, it is lower."
+_HARDENED = "It rises for days while hardening, and makers' figures differ by up to 0.05."
 _SAMPLES = (
     Sample("Water", 1.333),
     Sample("PBS", 1.334),
