@@ -85,11 +85,11 @@ def filled(viewer, stack):
 @pytest.fixture
 def settle(qtbot):
     """Wait until a dock has nothing to do any more."""
+    from napari_deconv.widgets.checker import Checker
 
     def wait(dock, timeout=60_000):
         def idle():
-            checker = getattr(dock, "checker", None)
-            return not dock.runner.busy and (checker is None or not checker.busy)
+            return not dock.runner.busy and not any(c.busy for c in dock.findChildren(Checker))
 
         qtbot.waitUntil(idle, timeout=timeout)
 

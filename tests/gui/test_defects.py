@@ -383,9 +383,9 @@ def test_a_microscope_that_cannot_be(viewer, settle, values, words):
     viewer.window.add_dock_widget(dock)
     texts = {"numerical_aperture": "1.2", "emission_wavelength": "0.5"} | values
     for name, text in texts.items():
-        dock.form.fields[name].edit.setText(text)
+        dock.theory.form.fields[name].edit.setText(text)
     settle(dock)
-    assert words in dock.expected.text()
+    assert words in dock.theory.expected.text
     dock.strip.run.click()
     assert words in dock.strip.said
     assert len(viewer.layers) == 0

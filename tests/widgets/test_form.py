@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel
 from napari_deconv.background import estimate_background
 from napari_deconv.errors import ParameterError
 from napari_deconv.registry import Parameter, Range, methods, parameters_of, psf_models
-from napari_deconv.widgets import psf
+from napari_deconv.widgets import psf_theory
 from napari_deconv.widgets.boxes import NumberBox
 from napari_deconv.widgets.fields import field_for
 from napari_deconv.widgets.form import Form
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.gui
 
 FORMS = {
     **{id_: form_parameters(entry) for id_, entry in methods().items()},
-    "psf": psf.form_parameters(),
+    "psf": psf_theory.form_parameters(),
     "background": parameters_of(estimate_background),
 }
 

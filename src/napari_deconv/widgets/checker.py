@@ -16,6 +16,11 @@ _PATIENCE_MS = 300
 class Checker(QObject):
     """Calls the function that was asked for last, in a thread, one at a time.
 
+    Parameters
+    ----------
+    patience_ms
+        How long nothing must have changed before it looks.
+
     Signals
     -------
     found(object)
@@ -27,11 +32,11 @@ class Checker(QObject):
     found = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, patience_ms: int = _PATIENCE_MS) -> None:
         super().__init__(parent)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_PATIENCE_MS)
+        self._timer.setInterval(patience_ms)
         self._timer.timeout.connect(self._start)
         self._next: Callable[[], Any] | None = None
         self._worker: Any = None

@@ -390,7 +390,7 @@ class DeconvolutionWidget(Dock):
         """Open the PSF dock, for the image that is chosen here."""
         _, dock = self.viewer.window.add_plugin_dock_widget("napari-deconv", "PSF")
         if self.image.layer is not None:
-            dock.image.choose(self.image.layer)
+            dock.theory.image.choose(self.image.layer)
 
 
 def told(name: str, task: Restoration) -> str:

@@ -281,7 +281,7 @@ class Dock(QWidget):
     def _take_theme(self, event: Any = None) -> None:
         theme = get_theme(self.viewer.theme)
         ink, paper, accent = (
-            _hex(getattr(theme, name)) for name in ("text", "foreground", "current")
+            hex_of(getattr(theme, name)) for name in ("text", "foreground", "current")
         )
         self.strip.curves.set_colours(ink, paper, accent)
 
@@ -292,5 +292,6 @@ class Dock(QWidget):
         self.runner.abandon()
 
 
-def _hex(colour: Any) -> str:
+def hex_of(colour: Any) -> str:
+    """Return a theme's colour as ``#rrggbb``."""
     return str(colour.as_hex()) if hasattr(colour, "as_hex") else str(colour)

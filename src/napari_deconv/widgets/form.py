@@ -61,6 +61,7 @@ class Form(QWidget):
         self._below = dict(below or {})
         self._titles, self._label_width = dict(titles or {}), label_width
         self.fields: dict[str, Field] = {}
+        self._labels: dict[str, QLabel] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -105,6 +106,11 @@ class Form(QWidget):
                 continue
         return values
 
+    def show_field(self, name: str, shown: bool) -> None:
+        """Show or hide a field with its label; a hidden one keeps its value."""
+        self.fields[name].setVisible(shown)
+        self._labels[name].setVisible(shown)
+
     def _grid(self, parameters: Mapping[str, Parameter]) -> QGridLayout:
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
@@ -118,6 +124,7 @@ class Form(QWidget):
             field.changed.connect(self.changed)
             self.fields[name] = field
             before = label(title_of(parameter), tooltip_of(parameter), self._label_width)
+            self._labels[name] = before
             grid.addWidget(before, row, 0)
             grid.addWidget(field, row, 1)
             if name in self._below:

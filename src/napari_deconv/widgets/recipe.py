@@ -135,6 +135,68 @@ def psf_command(record: Mapping[str, Any], output: str = "psf.tif") -> str:
     return shlex.join([*words, "-o", output])
 
 
+def beads_python(record: Mapping[str, Any]) -> str:
+    """Return code that makes the PSF of a record from beads."""
+    from napari_deconv.optics import Microscope
+    from napari_deconv.optics.beads import Averaging
+
+    lines = ["import napari_deconv as nd", "", f"image = viewer.layers[{record['source']!r}].data"]
+    if record["source_path"]:
+        lines[-1] += f"  # in a script: tifffile.imread({str(record['source_path'])!r})"
+    scope = ""
+    known = parameters_of(Microscope)
+    for microscope in record["microscopes"]:
+        given = [
+            f"{name}={value!r}"
+            for name, value in microscope.items()
+            if known[name].required or known[name].default != value
+        ]
+        lines.append(_call("scope", "nd.Microscope", given))
+        scope = ", scope"
+        if record["modality"] != "widefield":
+            scope += f", modality={record['modality']!r}"
+    spacing = repr(tuple(record["spacing"]))
+    lines.append(f"beads = nd.find_beads(image, {spacing}{scope})")
+    defaults = parameters_of(Averaging)
+    settings = [
+        f"{name}={value!r}"
+        for name, value in record["parameters"].items()
+        if defaults[name].default != value
+    ]
+    lines.append(
+        _call("average", "nd.average_beads", ["image", "beads", spacing + scope, *settings])
+    )
+    return "\n".join([*lines, "psf = average.psf"]) + "\n"
+
+
+def beads_command(record: Mapping[str, Any], output: str = "psf.tif") -> str:
+    """Return a shell command that makes the PSF of a record from beads.
+
+    Raises
+    ------
+    InputError
+        When the beads come from no file.
+    """
+    from napari_deconv.cli.arguments import options_for
+    from napari_deconv.optics import Microscope
+    from napari_deconv.optics.beads import Averaging
+
+    path = record["source_path"]
+    if not path:
+        raise InputError(
+            f"The layer {record['source']!r} comes from no file, which the shell needs: save it "
+            "first, open the file and average its beads again. Or copy as Python."
+        )
+    words = ["napari-deconv", "beads", str(path)]
+    words += ["--spacing", *(f"{s:g}" for s in record["spacing"])]
+    for microscope in record["microscopes"]:
+        words += options_for(parameters_of(Microscope), microscope)
+        if record["modality"] != "widefield":
+            words += ["--modality", str(record["modality"])]
+    words += options_for(parameters_of(Averaging), record["parameters"])
+    return shlex.join([*words, "-o", output])
+
+
 def _psf_command(psf: Snapshot, output: str) -> str:
     return psf_command(psf.metadata, output)
 
