@@ -181,3 +181,28 @@ class TestGradients:
 
         search.step(loss)
         assert float((c.detach() - truth).abs().max()) < 1e-3
+
+
+class TestBeads:
+    def test_a_bead_is_the_mean_over_a_sphere(self):
+        """Against points drawn from it: the same image, where a point's is another."""
+        made = model((5, 20, 20), (0.2, 0.1, 0.1), bead_diameter=0.3, pixel_integration=False)
+        bead = made.intensity(WAVES)
+        rng = np.random.default_rng(0)
+        places = rng.uniform(-1, 1, (4000, 3))
+        places = 0.15 * places[(places**2).sum(axis=1) < 1]
+        plain = model((5, 20, 20), (0.2, 0.1, 0.1), pixel_integration=False)
+        shifts = torch.as_tensor(np.concatenate([places, -places]))
+        waves = torch.tensor(WAVES, dtype=torch.float64).expand(100, -1)
+        points = torch.stack(
+            [plain.intensity(waves[: len(some)], shift=some).mean(0) for some in shifts.split(100)][
+                :-1
+            ]
+        ).mean(0)
+        assert float((bead - points).norm() / points.norm()) < 0.01
+        alone = plain.intensity(WAVES)
+        assert float((alone - points).norm() / points.norm()) > 0.05
+
+    def test_has_planes(self):
+        with pytest.raises(ParameterError, match="evenly spaced planes"):
+            model((8, 8), (0.1, 0.1), bead_diameter=0.1)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_deconv.optics.microscope import Microscope
 
 MARGIN = 4  # pixels around those wanted, for the mean over pixels to come from
+EXTRA = 2  # planes before and after those wanted, for the mean over a bead
 
 
 class PupilModel:
@@ -49,6 +50,8 @@ class PupilModel:
         Noll indices of the coefficients of the amplitude's logarithm.
     pixel_integration
         Take the mean over each pixel's area rather than the value at its middle.
+    bead_diameter
+        Of a bead whose image this is, um; 0 for a point.
     evanescent, apodisation
         As for the PSF model ``pupil``.
     padding
@@ -75,6 +78,7 @@ class PupilModel:
         indices: Iterable[int] = range(4, 16),
         amplitude_indices: Iterable[int] = (),
         pixel_integration: bool = True,
+        bead_diameter: float = 0.0,
         evanescent: bool = True,
         apodisation: Apodisation = "none",
         padding: float = 1.0,
@@ -97,10 +101,20 @@ class PupilModel:
         self.z = between if z is None else np.asarray(z, np.float64).ravel()
         if self.z.size != planes:
             raise ParameterError(f"z has {self.z.size} positions for {planes} planes.")
-        # Pixels fine enough for the mean over their area to be a filter.
+        self._integrate = pixel_integration
+        # Pixels fine enough for means over pixels and beads to be a filter, and more around.
         finest = microscope.emission_wavelength / (4 * microscope.numerical_aperture)
-        self._fine = math.ceil(max(spacing[-2:]) / finest - 1e-9) if pixel_integration else 1
-        self._margin = MARGIN * self._fine if pixel_integration else 0
+        filtered = pixel_integration or bead_diameter > 0
+        self._fine = math.ceil(max(spacing[-2:]) / finest - 1e-9) if filtered else 1
+        around = MARGIN + math.ceil(bead_diameter / (2 * min(spacing[-2:])))
+        self._margin = around * self._fine if filtered else 0
+        self._extra = 0
+        if bead_diameter > 0:
+            if planes == 1 or np.ptp(np.diff(self.z)) > 1e-6:
+                raise ParameterError("A bead has an image in evenly spaced planes only.")
+            self._extra = EXTRA + math.ceil(bead_diameter / (2 * abs(self.z[1] - self.z[0])))
+            more = np.arange(-self._extra, planes + self._extra)
+            self.z = self.z[0] + (self.z[1] - self.z[0]) * more
         places = [self._places(n, d) for n, d in zip(shape[-2:], spacing[-2:], strict=True)]
         reach = math.hypot(*(abs(each).max() for each in places))
         width = padding * field_width(microscope, {}, self.z, reach)
@@ -121,7 +135,7 @@ class PupilModel:
         n = 2 * self.grid.half + 1
         self._index = torch.as_tensor(self.grid.rows * n + self.grid.columns, device=device)
         self._by_y, self._by_x = (self._matrix(each) for each in places)
-        self._box = self._pixel_filter(*(each.size for each in places))
+        self._filter = self.filter(bead_diameter) if filtered else None
 
     def psf(
         self,
@@ -210,18 +224,42 @@ class PupilModel:
     def _pixels(self) -> tuple[int, int]:
         return self._by_y.shape[0], self._by_x.shape[0]
 
-    def filtered(self, image: Tensor) -> Tensor:
-        """Return means over pixels of an intensity (..., y, x) at all pixels."""
+    def filter(self, bead_diameter: float) -> Tensor:
+        """Return the spectrum (z or 1, y, x) of the mean over pixels and of a bead.
+
+        A bead is a sphere that shines evenly: ``3 (sin(q) - q cos(q)) / q**3`` with
+        ``q = pi bead_diameter f``.
+        """
+        rows, columns = self._pixels
+        (dy, dx), fine = self.spacing[-2:], self._fine
+        fy = np.fft.fftfreq(rows, dy / fine)[:, None]
+        fx = np.fft.rfftfreq(columns, dx / fine)
+        box = np.sinc(fy * dy) * np.sinc(fx * dx) if self._integrate else np.ones(1)
+        if bead_diameter == 0:
+            return self._real(np.broadcast_to(box, (1, rows, fx.size)).copy())
+        fz = np.fft.fftfreq(self.z.size, abs(self.z[1] - self.z[0]))[:, None, None]
+        q = np.maximum(math.pi * bead_diameter * np.sqrt(fz**2 + fy**2 + fx**2), 1e-2)
+        return self._real(box * 3 * (np.sin(q) - q * np.cos(q)) / q**3)
+
+    def filtered(self, image: Tensor, spectrum: Tensor | None = None) -> Tensor:
+        """Return means over pixels, or of a bead, of an intensity (..., z, y, x) at all pixels.
+
+        Pixels and planes of the margin are left out. ``spectrum`` takes the place of the
+        model's own filter.
+        """
         import torch
 
-        if self._box is None:
+        spectrum = self._filter if spectrum is None else spectrum
+        if spectrum is None:
             return image
         rows, columns = self._pixels
-        spectrum = torch.fft.rfft2(image) * self._box
-        whole = torch.fft.irfft2(spectrum, s=(rows, columns))
-        m = self._margin
-        means: Tensor = whole[..., m : rows - m : self._fine, m : columns - m : self._fine]
-        return means
+        axes = (-2, -1) if len(spectrum) == 1 else (-3, -2, -1)
+        whole = torch.fft.rfftn(image, dim=axes) * spectrum
+        size = (self.z.size, rows, columns)[-len(axes) :]
+        means: Tensor = torch.fft.irfftn(whole, s=size, dim=axes)
+        m, extra = self._margin, self._extra
+        means = means[..., m : rows - m : self._fine, m : columns - m : self._fine]
+        return means[..., extra : self.z.size - extra, :, :]
 
     def _image(self, pupil: Tensor) -> Tensor:
         field = self.field(pupil)
@@ -292,14 +330,6 @@ class PupilModel:
         # Means over cells of the pupil have done this to the field.
         waves /= np.sinc(places / self.grid.width)[:, None]
         return torch.as_tensor(waves, dtype=self._complex, device=self.device)
-
-    def _pixel_filter(self, rows: int, columns: int) -> Tensor | None:
-        if not self._margin:
-            return None
-        (dy, dx), fine = self.spacing[-2:], self._fine
-        fy = np.fft.fftfreq(rows, dy / fine)
-        fx = np.fft.rfftfreq(columns, dx / fine)
-        return self._real(np.sinc(fy * dy)[:, None] * np.sinc(fx * dx))
 
     def _real(self, values: Any) -> Tensor:
         import torch
