@@ -169,7 +169,7 @@ def test_every_plane_holds_the_same_light(scope):
     sampling = Sampling(np.linspace(-1.5, 1.5, 5), 0.05, 60.0 / scope.numerical_aperture)
     values = richards_wolf(scope, 0.6, sampling).values
     light = mean_inside(values, sampling.step)[:, -1]
-    np.testing.assert_allclose(light, light.mean(), rtol=5e-3)
+    np.testing.assert_allclose(light, light.mean(), rtol=5e-4)
 
 
 def test_near_the_coverslip_the_evanescent_light_counts():
