@@ -134,6 +134,8 @@ def test_the_first_step_is_the_formula(method):
 class Opaque:
     """A forward model that does not tell that it is a convolution."""
 
+    invariant = False
+
     def __init__(self, blur):
         self._blur = blur
         for name in ("norm_squared", "object_shape", "data_shape", "extend", "adjoint"):

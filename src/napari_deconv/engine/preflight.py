@@ -277,6 +277,7 @@ def _psf(
     method: str,
 ) -> list[Light]:
     """Look at the PSF and at whether it goes with the image."""
+    from napari_deconv.optics.variant import VariantPsf
     from napari_deconv.registry import methods
 
     name = "PSF"
@@ -295,7 +296,7 @@ def _psf(
                 remedy_label="Make…",
             )
         ]
-    array = np.asarray(psf)
+    array = np.asarray(psf.mean if isinstance(psf, VariantPsf) else psf)
     ndim = min(array.ndim, 3)
     if not np.isfinite(array.sum(dtype=np.float64)) or array.size == 0:
         return [Light(name, "stop", "the PSF holds NaN or infinity", "Choose another one.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from napari_deconv.engine.statistics import effective_offset
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.kernel import Kernel, prepare_kernel
+from napari_deconv.operators.product_convolution import ProductConvolution
+from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import Method, check_parameters, parameters_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Block:
         The forward model.
     inner
         Where the piece itself lies in it.
+    start
+        Where in the image it begins.
     """
 
     data: NDArray[np.float32]
@@ -51,6 +55,36 @@ class Block:
     kernel: Kernel
     borders: tuple[Borders, ...]
     inner: tuple[slice, ...]
+    start: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class VariantKernel(Kernel):
+    """A PSF that changes from place to place, ready for use; ``array`` is the mean one.
+
+    Attributes
+    ----------
+    components
+        Eigen-PSFs, cut as the mean one is.
+    model
+        Tells their weights at the places of the image.
+    image_shape
+        Shape of the image that is restored.
+    circular
+        Whether that image repeats itself.
+    """
+
+    components: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    model: VariantPsf | None = None
+    image_shape: tuple[int, ...] = ()
+    circular: bool = False
+
+    def weights(self, places: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the maps at places of the image."""
+        assert self.model is not None
+        if self.circular:
+            places = [p % n for p, n in zip(places, self.image_shape, strict=True)]
+        return self.model.weights(places)
 
 
 class Problem:
@@ -75,6 +109,12 @@ class Problem:
         ndim = psfs[0].ndim if psfs else min(np.ndim(image), max(method.ndim))
         if ndim not in method.ndim:
             raise InputError(f"{method.title} does not work on images of {ndim} axes.")
+        if not method.iterative and any(isinstance(p, VariantPsf) for p in psfs):
+            raise InputError(
+                f"{method.title} divides by the spectrum of one PSF, but this PSF changes from "
+                "place to place. Choose a method that takes steps, such as Richardson-Lucy, or "
+                "give it the mean PSF."
+            )
         self.source = Source(image, ndim, region)
         _refuse_constant(image)
         if isinstance(self.options.tiles, tuple) and len(self.options.tiles) != ndim:
@@ -96,7 +136,8 @@ class Problem:
         if self.method.iterative:
             parameters["iterations"] = self.options.iterations
         borders = self.options.borders
-        return Demand(self.method, parameters, shape, origin, borders, device, self.halo)
+        maps = max((_maps_of(k) for k in self.kernels), default=(1, 0))
+        return Demand(self.method, parameters, shape, origin, borders, device, self.halo, *maps)
 
     def tile(self, device: device, budget: float) -> tuple[int, ...]:
         """Return the size of a block's core."""
@@ -125,7 +166,7 @@ class Problem:
             borders if i == slice(0, n) else "extended"
             for i, n in zip(inner, data.shape, strict=True)
         )
-        return Block(data, floor, kernel, words, inner)
+        return Block(data, floor, kernel, words, inner, tuple(piece.start for piece in outer))
 
     def start(
         self,
@@ -183,19 +224,32 @@ class Problem:
 
     def blur(self, block: Block, shape: Sequence[int], device: device) -> Convolution:
         """Return the forward model of a block; the last one is kept, since most are alike."""
-        key = (id(block.kernel), tuple(shape), block.borders, str(device))
+        kernel = block.kernel
+        varies = isinstance(kernel, VariantKernel)
+        place = block.start if varies else ()
+        key = (id(kernel), tuple(shape), block.borders, place, str(device))
         if self._blur is None or self._blur[0] != key:
             self._blur = None  # before the next one asks for memory
-            operator = Convolution(
-                block.kernel.array,
+            self._blur = (key, self._operator(block, shape, device))
+        return self._blur[1]
+
+    def _operator(self, block: Block, shape: Sequence[int], device: device) -> Convolution:
+        kernel, spacing = block.kernel, self._spacing(self.options.spacing)
+        if isinstance(kernel, VariantKernel) and kernel.model is not None:
+            return ProductConvolution(
+                kernel.components,
+                kernel.weights,
                 shape,
                 block.borders,
-                origin=block.kernel.origin,
-                spacing=self._spacing(self.options.spacing),
+                order=kernel.model.order,
+                origin=kernel.origin,
+                start=block.start,
+                spacing=spacing,
                 device=device,
             )
-            self._blur = (key, operator)
-        return self._blur[1]
+        return Convolution(
+            kernel.array, shape, block.borders, origin=kernel.origin, spacing=spacing, device=device
+        )
 
     def forget(self) -> None:
         """Let go of the forward model and its memory."""
@@ -294,7 +348,9 @@ class Problem:
             raise ParameterError(f"spacing {tuple(given)} needs {ndim} numbers, one for each axis.")
         return tuple(given)[-ndim:]
 
-    def _kernel(self, psf: NDArray[Any]) -> Kernel:
+    def _kernel(self, psf: NDArray[Any] | VariantPsf) -> Kernel:
+        if isinstance(psf, VariantPsf):
+            return self._variant_kernel(psf)
         options = self.options
         circular = options.borders == "circular"
         kernel = prepare_kernel(
@@ -311,6 +367,40 @@ class Problem:
         for words in kernel.warnings:
             self.warn(words)
         return kernel
+
+    def _variant_kernel(self, psf: VariantPsf) -> VariantKernel:
+        """Cut the eigen-PSFs as the mean PSF is cut, and scale them with it."""
+        options, whole = self.options, self.source.whole_shape
+        if psf.image_shape != whole:
+            raise InputError(
+                f"The space-variant PSF was made for images of {psf.image_shape} voxels, but this "
+                f"one has {whole}. Make it for this image, or take its part (VariantPsf.part)."
+            )
+        given = self._spacing(options.spacing)
+        if given and psf.spacing and not np.allclose(given, psf.spacing, rtol=5e-3, atol=0):
+            raise InputError(
+                f"The space-variant PSF has voxels of {psf.spacing} um, but the image's are "
+                f"{given} um. Make it at the image's voxel size."
+            )
+        if options.psf_centre != "index":
+            raise ParameterError(
+                "The origin of a space-variant PSF is at index n // 2: leave psf_centre at 'index'."
+            )
+        mean = self._kernel(psf.mean)
+        starts = [n // 2 - o for n, o in zip(psf.mean.shape, mean.origin, strict=True)]
+        cut = tuple(slice(a, a + n) for a, n in zip(starts, mean.array.shape, strict=True))
+        components = psf.components[(slice(None), *cut)].astype(np.float64)
+        components /= float(psf.mean[cut].sum(dtype=np.float64))
+        return VariantKernel(
+            mean.array,
+            mean.origin,
+            mean.notes,
+            mean.warnings,
+            components,
+            psf,
+            whole,
+            options.borders == "circular",
+        )
 
     def _background(
         self, background: Any, image: Any, region: Sequence[slice] | None
@@ -353,12 +443,22 @@ def _refuse_constant(image: Any) -> None:
         )
 
 
-def psfs_of(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:
+def _maps_of(kernel: Kernel) -> tuple[int, int]:
+    """Return how many eigen-PSFs there are, and how many of their maps fill the whole image."""
+    if not isinstance(kernel, VariantKernel) or kernel.model is None:
+        return 1, 0
+    count = len(kernel.components)
+    return count, count if all(len(nodes) > 1 for nodes in kernel.model.places) else 0
+
+
+def psfs_of(psf: Any, image: Any) -> tuple[list[Any], Any]:
     """Return the PSFs, and the function that tells a frame's."""
     if psf is None:
         return [], lambda frame: 0
-    if isinstance(psf, (list, tuple)) and psf and np.ndim(psf[0]) >= 2:
-        arrays = [np.asarray(p) for p in psf]
+    if isinstance(psf, VariantPsf):
+        return [psf], lambda frame: 0
+    if isinstance(psf, (list, tuple)) and psf and _is_psf(psf[0]):
+        arrays = [p if isinstance(p, VariantPsf) else np.asarray(p) for p in psf]
         if len({a.ndim for a in arrays}) > 1:
             raise InputError("The PSFs have different numbers of axes.")
         leading = np.ndim(image) - arrays[0].ndim
@@ -390,3 +490,7 @@ def psfs_of(psf: Any, image: Any) -> tuple[list[NDArray[Any]], Any]:
         return int(np.ravel_multi_index(place, leading_shape))
 
     return arrays, index
+
+
+def _is_psf(thing: Any) -> bool:
+    return isinstance(thing, VariantPsf) or np.ndim(thing) >= 2

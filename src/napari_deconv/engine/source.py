@@ -69,6 +69,11 @@ class Source:
         return self.shape[len(self.shape) - self._ndim :]
 
     @property
+    def whole_shape(self) -> tuple[int, ...]:
+        """Shape of one frame, whatever the region."""
+        return self._limits
+
+    @property
     def copies(self) -> bool:
         """Whether reading makes a copy."""
         return not (isinstance(self._image, np.ndarray) and self._image.dtype == np.float32)

@@ -19,6 +19,7 @@ from napari_deconv.engine.settings import Setting, multiplied
 from napari_deconv.engine.statistics import held_out_likelihood
 from napari_deconv.engine.stopping import HELD_OUT_SHARE, split_photons
 from napari_deconv.errors import DeconvolutionError, InputError, ParameterError
+from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import check_parameters, find, methods
 
 if TYPE_CHECKING:
@@ -282,12 +283,17 @@ def _place(
     ratios = np.ones(ndim)
     if common.get("spacing") is not None and common.get("psf_spacing") is not None:
         ratios = np.array(common["psf_spacing"][-ndim:]) / np.array(common["spacing"][-ndim:])
+    support = [0] * ndim
+    if own is not None:
+        support = list((own.mean if isinstance(own, VariantPsf) else own).shape)
     around, inside = [], []
     for axis, each in enumerate(ranges[len(shape) - ndim :]):
-        margin = math.ceil(_SEEN * own.shape[axis] * ratios[axis]) if own is not None else 0
+        margin = math.ceil(_SEEN * support[axis] * ratios[axis])
         start = max(0, each.start - margin)
         around.append(slice(start, min(shape[axis - ndim], each.stop + margin)))
         inside.append(slice(each.start - start, each.stop - start))
+    if isinstance(own, VariantPsf):
+        own = own.part([a.start for a in around], [a.stop - a.start for a in around])
     return frame, own, tuple(around), tuple(inside)
 
 

@@ -105,7 +105,7 @@ def rehearse(data: Tensor, blur: Convolution, voxels: int = REGION, steps: int =
 
     region = _typical(data, voxels)
     data = data[region].contiguous()
-    blur = blur.resized(data.shape)
+    blur = blur.resized(data.shape, [piece.start for piece in region])
     noise = _noise(data)
     misfits: list[float] = []
 

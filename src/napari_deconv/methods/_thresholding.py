@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.spectra import is_circular
 from napari_deconv.operators.wavelets import WaveletTransform, soft_threshold
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Shrinkage:
         self._threshold = threshold * self._step
         self._spin, self._number = spin, 0
         self._spectral = None
-        if set(getattr(blur, "borders", ("other",))) == {"circular"}:
+        if is_circular(blur):
             self._spectral = _spectral_step(data, blur, self._step)
 
     def __call__(self, point: Tensor) -> Tensor:

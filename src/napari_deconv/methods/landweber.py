@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.spectra import is_circular
 from napari_deconv.registry import Advanced, Range, method
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def landweber(
         reaches the same detail in fewer steps, beyond 1 at the price of swinging intensities.
     """
     length = step / blur.norm_squared
-    circular = set(getattr(blur, "borders", ())) == {"circular"}
-    yield from islice((_spectral if circular else _steps)(data, blur, length), iterations)
+    yield from islice((_spectral if is_circular(blur) else _steps)(data, blur, length), iterations)
 
 
 def _steps(data: Tensor, blur: Convolution, length: float) -> Iterator[Tensor]:

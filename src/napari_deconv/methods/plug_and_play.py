@@ -10,6 +10,7 @@ from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.denoisers import denoisers
 from napari_deconv.operators.gradients import seams
 from napari_deconv.operators.slabs import inner, slabs
+from napari_deconv.operators.spectra import is_circular
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class _DataStep:
 
     def __init__(self, data: Tensor, blur: Convolution) -> None:
         self._data, self._blur = data, blur
-        self._circular = set(getattr(blur, "borders", ())) == {"circular"}
+        self._circular = is_circular(blur)
         if self._circular:
             self._back = blur.spectrum(data) * blur.otf.conj()
 

@@ -73,7 +73,11 @@ class Convolution:
         Half spectrum of the PSF on ``grid``.
     observer
         Called with ``(x, H x)`` after each forward projection, when set.
+    invariant
+        Whether the blur is the same everywhere, so that ``otf`` tells all of it.
     """
+
+    invariant = True
 
     def __init__(
         self,
@@ -111,6 +115,9 @@ class Convolution:
             for axis, word in enumerate(self.borders)
             if word == "reflect"
         }
+        self._prepare(psf, origin)
+
+    def _prepare(self, psf: NDArray[np.floating], origin: Sequence[int]) -> None:
         self.otf = self._spectrum_of(psf, origin)
         self.sensitivity = self._sensitivity(float(psf.sum()))
         self.norm_squared = self._norm_squared(float(np.abs(psf).sum()), float(psf.sum()))
@@ -128,8 +135,7 @@ class Convolution:
         """
         self._object.copy_(estimate)
         self._clear_outside(self.object_shape)
-        for axis, mirror in self._mirrors.items():
-            _unfold(self.transform.work, axis, self.data_shape[axis], mirror)
+        self._mirror_out()
         self._filter(self.otf, conjugate=False)
         if self.observer is not None:
             self.observer(estimate, self._data)
@@ -144,23 +150,22 @@ class Convolution:
             self._data.copy_(data)
         self._clear_outside(self.data_shape)
         self._filter(self.otf if otf is None else otf, conjugate=True)
-        for axis, mirror in reversed(self._mirrors.items()):
-            _fold(self.transform.work, axis, self.data_shape[axis], mirror)
+        self._fold_back()
         return self._object if borrow else self._object.clone()
 
-    def resized(self, shape: Sequence[int]) -> Convolution:
-        """Return the same blur for a part of the image: along a cut axis the object goes on."""
+    def resized(self, shape: Sequence[int], start: Sequence[int] | None = None) -> Convolution:
+        """Return the same blur for a part of the image: along a cut axis the object goes on.
+
+        Where the part begins (``start``) matters only to a blur that varies.
+        """
+        del start
         if tuple(shape) == self.data_shape:
             return self
-        borders: list[Borders] = [
-            word if n == whole else "extended"
-            for word, n, whole in zip(self.borders, shape, self.data_shape, strict=True)
-        ]
         psf, origin = self._kernel
         return Convolution(
             psf,
             shape,
-            borders,
+            self._cut_borders(shape),
             origin=origin,
             spacing=self.spacing,
             device=self.device,
@@ -202,6 +207,22 @@ class Convolution:
         """Return the object whose half spectrum this is, of shape ``object_shape``."""
         self.transform.inverse(spectrum)
         return self._object.clone()
+
+    def _cut_borders(self, shape: Sequence[int]) -> list[Borders]:
+        return [
+            word if n == whole else "extended"
+            for word, n, whole in zip(self.borders, shape, self.data_shape, strict=True)
+        ]
+
+    def _mirror_out(self) -> None:
+        """Write the mirror images that lie beyond reflecting borders."""
+        for axis, mirror in self._mirrors.items():
+            _unfold(self.transform.work, axis, self.data_shape[axis], mirror)
+
+    def _fold_back(self) -> None:
+        """Add what arrived at the mirror images to what they mirror."""
+        for axis, mirror in reversed(self._mirrors.items()):
+            _fold(self.transform.work, axis, self.data_shape[axis], mirror)
 
     def _filter(self, otf: Tensor, *, conjugate: bool) -> None:
         """Multiply the work buffer by an OTF (or its conjugate) in Fourier space."""
@@ -253,7 +274,7 @@ class Convolution:
     def _sensitivity(self, total: float) -> Tensor:
         import torch
 
-        if set(self.borders) == {"circular"}:
+        if self.invariant and set(self.borders) == {"circular"}:
             return torch.tensor(total, dtype=self.dtype, device=self.device)
         ones = torch.ones((), dtype=self.dtype, device=self.device).expand(self.data_shape)
         return self.adjoint(ones).clamp_(min=_LEAST_SENSITIVITY * total)

@@ -54,8 +54,16 @@ def penalty_power(blur: Convolution, penalty: Penalty) -> Tensor:
 
 
 def is_torus(blur: Convolution) -> bool:
-    """Tell whether the objects of a forward model live on the grid of its Fourier transform."""
-    return set(getattr(blur, "borders", ("unknown",))) <= {"circular", "extended"}
+    """Tell whether objects live on the grid of the Fourier transform, where the blur is a product.
+
+    Not so with mirrored or dark borders, nor where the blur changes from place to place.
+    """
+    return blur.invariant and set(blur.borders) <= {"circular", "extended"}
+
+
+def is_circular(blur: Convolution) -> bool:
+    """Tell whether, besides, the image is all there is, so that H itself is a product."""
+    return blur.invariant and set(blur.borders) == {"circular"}
 
 
 def spectral_inner(first: Tensor, second: Tensor, length: int) -> float:

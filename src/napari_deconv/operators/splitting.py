@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_deconv.operators import fused
 from napari_deconv.operators.slabs import inner, slabs
+from napari_deconv.operators.spectra import is_torus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +121,7 @@ def minimise(
     strongest = max((strength for _, strength in terms), default=0.0)
     hold_data, hold = _DATA * unit, min(max(_PRIOR * strongest, _LEAST), _MOST) * unit
     hold_positive = _POSITIVE * unit if positive else 0.0
-    torus = set(getattr(blur, "borders", ("other",))) <= {"circular", "extended"}
+    torus = is_torus(blur)
     x = blur.extend((misfit.data - misfit.floor).clamp_(min=0))
     update = (_Fourier if torus else _ConjugateGradients)(
         blur, x, hold_data, [prior for prior, _ in terms], hold, hold_positive
