@@ -17,6 +17,7 @@ import tifffile
 from napari_deconv import errors, generate_psf
 from napari_deconv.cli import main
 from napari_deconv.cli.arguments import restore_command
+from napari_deconv.cli.shell import COMMANDS
 from napari_deconv.io import Channel, read_image, write_image
 from napari_deconv.optics import Microscope
 
@@ -71,7 +72,7 @@ class TestHelp:
     @pytest.mark.parametrize("line", ["", "--help", "-h", "help"])
     def test_lists_the_commands(self, run, line):
         text = run(line)
-        for name in ("methods", "psf", "beads", "restore", "background", "simulate", "assess", "demo"):
+        for name in COMMANDS:
             assert f"  {name} " in text
 
     def test_version(self, run):

@@ -6,10 +6,11 @@ import shlex
 import numpy as np
 import pytest
 
-from napari_deconv import average_beads, find_beads, generate_psf
+from napari_deconv import average_beads, find_beads, generate_psf, restore
 from napari_deconv.cli import main
 from napari_deconv.io import read_image, write_image
 from napari_deconv.optics import Microscope
+from napari_deconv.optics.variant import VariantPsf
 
 SPACING = (0.2, 0.1, 0.1)
 NUMBERS = "--numerical-aperture 0.9 --immersion-index 1.33 --emission-wavelength 0.52"
@@ -96,3 +97,19 @@ def test_what_cannot_be_is_said_plainly(run, beads, line, words):
     empty = np.random.default_rng(0).poisson(np.full((20, 40, 40), 100.0)).astype(np.uint16)
     write_image("empty.tif", empty, axes="ZYX", spacing=SPACING)
     assert words in run(line, 2)
+
+
+def test_a_psf_of_the_field_is_taken_from_its_file(run, beads):
+    image, psf = beads
+    wide = generate_psf(SCOPE, psf.shape, (0.2, 0.085, 0.085))
+    variant = VariantPsf.from_psfs(
+        [psf, wide], [(16, 80, 20), (16, 80, 140)], image.shape, spacing=SPACING
+    )
+    variant.save("field.npz")
+    write_image("beads.tif", image, axes="ZYX", spacing=SPACING)
+    run("restore richardson-lucy beads.tif --psf field.npz --iterations 2 --threads 1 -o out.tif")
+    expected = restore(image, "richardson-lucy", psf=variant, spacing=SPACING, iterations=2)
+    np.testing.assert_allclose(read_image("out.tif").data, expected, rtol=1e-4, atol=1e-2)
+    told = run("restore wiener beads.tif --psf field.npz -o w.tif", 2)
+    assert "takes steps" in told
+    assert "alone" in run("restore nnls beads.tif --psf field.npz --psf field.npz -o w.tif", 2)

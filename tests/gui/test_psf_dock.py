@@ -5,7 +5,9 @@ import pytest
 
 from napari_deconv.optics import Microscope, generate_psf
 from napari_deconv.optics.setup import Setup
+from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.widgets.advice_list import GREEN
+from napari_deconv.widgets.deconvolution import DeconvolutionWidget
 from napari_deconv.widgets.layers import KEY
 from napari_deconv.widgets.psf import PsfWidget
 from napari_deconv.widgets.psf_view import sampling_colour
@@ -150,6 +152,46 @@ def test_beads_become_a_psf_with_marks_and_a_table(dock, viewer, beads, settle, 
     np.testing.assert_allclose(names["psf"], psf.data, atol=1e-8)
     dock.strip.command.click()
     assert "comes from no file" in dock.strip.said
+
+
+def test_beads_become_a_psf_of_the_field_that_methods_take(dock, viewer, settle, tmp_path):
+    """Coma grows to the sides: nine parts of the field, three beads in each."""
+    scope = Microscope(**WATER)
+    image = np.zeros((25, 216, 216))
+    for y in range(20, 200, 35):
+        for x in range(20, 200, 35):
+            tilt = {8: 0.15 * (x - 108) / 108}
+            psf = generate_psf(scope, (21, 21, 21), SPACING, model="pupil", aberrations=tilt)
+            image[2:23, y - 10 : y + 11, x - 10 : x + 11] += 3000 * psf / psf.max()
+    noisy = np.random.default_rng(2).poisson(image + 50).astype(np.uint16)
+    layer = viewer.add_image(noisy, name="beads", scale=SPACING, units="um")
+    dock.tabs.choose(dock.beads)
+    dock.strip.run.click()
+    settle(dock)
+    dock.beads.map.choice.setCurrentText("SNR")
+    assert "parts of the field" in dock.beads.map.words.text()
+    dock.beads.ask_where_to_save = lambda: str(tmp_path / "field.npz")
+    dock.beads.field.click()
+    settle(dock)
+    psf = viewer.layers[-1]
+    variant = psf.metadata[KEY]["variant"]
+    assert VariantPsf.load(tmp_path / "field.npz").maps.shape == variant.maps.shape
+    left, right = (variant.at((12, 108, x)) for x in (30, 186))
+    assert np.abs(left - right).sum() > 0.1
+    restoring = DeconvolutionWidget(viewer)
+    viewer.window.add_dock_widget(restoring)
+    restoring.image.choice.choose(layer)
+    restoring.psf.choose(psf)
+    restoring.form.set_values({"iterations": 2})
+    settle(restoring)
+    restoring.strip.preview.click()
+    settle(restoring)
+    assert viewer.layers[-1].name.startswith("preview")
+    restoring.method.choose("wiener")
+    restoring.strip.run.click()
+    settle(restoring)
+    assert "takes steps" in restoring.strip.said
+    restoring.strip.command.click()
 
 
 def test_beads_without_a_voxel_size_or_without_beads(dock, viewer, settle):

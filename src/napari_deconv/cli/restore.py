@@ -54,7 +54,8 @@ def run(words: Sequence[str]) -> int:
     from napari_deconv.io import write_image
 
     image = open_image(arguments.image, arguments.axes)
-    psf_files = [open_image(path) for path in arguments.psf or ()]
+    field = _field_psf(arguments.psf or ())
+    psf_files = [] if field is not None else [open_image(path) for path in arguments.psf or ()]
     inputs = [arguments.image, *(arguments.psf or ())]
     background = values.get("background")
     if isinstance(background, str) and background != "auto":
@@ -67,7 +68,7 @@ def run(words: Sequence[str]) -> int:
         inputs=inputs,
         nbytes=4 * int(np.prod(image.data.shape)),
     )
-    psf = _psf(image, psf_files)
+    psf = _psf(image, psf_files) if field is None else field
     values = _spacings(image, psf_files, values)
 
     job = Job(image.data, name, psf=psf, **values)
@@ -147,6 +148,20 @@ def _background(image: ImageFile, path: str) -> Any:
             f"{image.path} {image.data.shape}: they have to be the same."
         )
     return file.data
+
+
+def _field_psf(paths: Sequence[str]) -> Any:
+    """Return the PSF that changes over the field, when that is what the file holds."""
+    from pathlib import Path
+
+    fields = [path for path in paths if Path(path).suffix.lower() == ".npz"]
+    if not fields:
+        return None
+    if len(paths) > 1:
+        raise InputError("A PSF that changes over the field (.npz) is given alone.")
+    from napari_deconv.optics.variant import VariantPsf
+
+    return VariantPsf.load(fields[0])
 
 
 def _psf(image: ImageFile, files: Sequence[ImageFile]) -> Any:

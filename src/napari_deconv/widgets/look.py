@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.errors import DeconvolutionError
-from napari_deconv.widgets.layers import Snapshot, spatial_ndim
+from napari_deconv.widgets.layers import Snapshot, own_metadata, spatial_ndim
 from napari_deconv.widgets.recommendation import Recommendation, bright_photons, recommend
 from napari_deconv.widgets.torch_thread import import_torch
 
@@ -79,9 +79,11 @@ def microscope_of(record: Mapping[str, Any]) -> Microscope | None:
 
 
 def psf_arrays(layer: Image | None) -> Any:
-    """Return a PSF layer's array; planes for channels as a list, to tell them from a stack."""
+    """Return what a PSF layer holds: an array, a plane a channel as a list, or a field PSF."""
     if layer is None:
         return None
+    if "variant" in own_metadata(layer):
+        return own_metadata(layer)["variant"]
     data = layer.data[0] if layer.multiscale else layer.data
     if layer.ndim == 3 and spatial_ndim(layer) == 2:
         return [data[channel] for channel in range(data.shape[0])]

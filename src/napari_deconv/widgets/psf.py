@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
@@ -16,7 +17,7 @@ from napari_deconv.widgets.choice import when_gone
 from napari_deconv.widgets.dock import Dock, hex_of
 from napari_deconv.widgets.layers import KEY, compatible_units, pixels, times
 from napari_deconv.widgets.psf_beads import PsfBeads, bead_points
-from napari_deconv.widgets.psf_tasks import BeadAveraging, PsfGeneration, PupilFit
+from napari_deconv.widgets.psf_tasks import BeadAveraging, FieldFit, PsfGeneration, PupilFit
 from napari_deconv.widgets.psf_theory import PsfTheory
 from napari_deconv.widgets.recipe import beads_command, beads_python, psf_command, psf_python
 from napari_deconv.widgets.strip import Strip, duration
@@ -50,12 +51,14 @@ class PsfWidget(Dock):
         self.column.addWidget(self.strip)
         self.column.addStretch(1)
         self._record: dict[str, Any] | None = None
+        self._averaging_done: BeadAveraging | None = None
         self.remember_form("microscope", self.theory.form)
         for (kind, id_), form in self.theory.own.items():
             self.remember_form(f"{kind} {id_}", form)
         self.remember_form("beads", self.beads.form)
         self.tabs.bar.currentChanged.connect(self._show_tab)
         self.beads.pupil_asked.connect(self._fit_pupil)
+        self.beads.field_asked.connect(self._fit_field)
         for tab in (self.theory, self.beads):
             tab.told.connect(self.strip.say)
         self.strip.python_asked.connect(partial(self._copy, python=True))
@@ -81,6 +84,8 @@ class PsfWidget(Dock):
             return self._add_computed(task)
         if isinstance(task, BeadAveraging):
             return self._add_measured(task)
+        if isinstance(task, FieldFit):
+            return self._add_field(task)
         self._take_pupil(task)
         return None
 
@@ -138,7 +143,8 @@ class PsfWidget(Dock):
         """Add the averaged PSF, and marks on the beads."""
         average = task.average
         assert average is not None
-        self.beads.show_average(average)
+        self._averaging_done = task
+        self.beads.show_average(average, task.source.shape)
         self.add(bead_points(task.source, average), select=False)
         self._record = {
             "kind": "psf",
@@ -157,6 +163,39 @@ class PsfWidget(Dock):
         layer = self._add_psf(average.psf, average.spacing, name, self._record)
         self.strip.say(f"{name}: {times(average.psf.shape)} voxels, {duration(task.seconds)}.")
         self.strip.offer(can_continue=False)
+        return layer
+
+    def _fit_field(self) -> None:
+        if not self.runner.busy and self._averaging_done is not None:
+            self.start(FieldFit(self._averaging_done), preview=False)
+
+    def _add_field(self, task: FieldFit) -> Layer:
+        """Add the eigen-PSFs; the model itself goes with them in the metadata."""
+        variant, done = task.variant, task.averaging
+        assert variant is not None
+        terms = len(variant.components)
+        name = f"Field PSF of {done.source.name}"
+        record = {
+            "kind": "psf",
+            "model": "field",
+            "modality": done.modality,
+            "microscopes": [] if done.microscope is None else [vars(done.microscope)],
+            "source": done.source.name,
+            "spacing": list(variant.spacing or ()),
+            "seconds": task.seconds,
+            "variant": variant,
+        }
+        layer = self._add_psf(variant.components, variant.spacing or (), name, record)
+        layer.visible = False  # or napari adds a slider for its terms
+        path = self.beads.ask_where_to_save()
+        words = (
+            f"{name}: {terms} eigen-PSFs (the mean first), {duration(task.seconds)}; the parts' "
+            f"own averages are reproduced to {variant.residual:.1%}."
+        )
+        if path:
+            variant.save(path)
+            words += f" For the shell and for later it is in {Path(path).name}."
+        self.strip.say(words)
         return layer
 
     def _fit_pupil(self) -> None:
@@ -196,13 +235,14 @@ class PsfWidget(Dock):
     ) -> Layer:
         from napari.layers import Layer
 
-        ndim = psf.ndim
+        ndim = len(spacing)
+        extra = psf.ndim - ndim
         settings = {
             "name": name,
-            "scale": spacing,
-            "units": compatible_units(list(self.viewer.layers), ndim),
-            "axis_labels": tuple("zyx"[-ndim:]),
-            "translate": self._corner(psf.shape, spacing),
+            "scale": (1.0,) * extra + tuple(spacing),
+            "units": ("pixel",) * extra + compatible_units(list(self.viewer.layers), ndim),
+            "axis_labels": ("term",) * extra + tuple("zyx"[-ndim:]),
+            "translate": (0.0,) * extra + self._corner(psf.shape[extra:], spacing),
             "colormap": "inferno",
             "blending": "additive",
             "contrast_limits": (0.0, float(psf.max()) or 1.0),

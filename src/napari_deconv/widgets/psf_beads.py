@@ -29,6 +29,7 @@ from napari_deconv.optics.beads import Averaging
 from napari_deconv.registry import parameters_of
 from napari_deconv.widgets.advice_list import GREEN
 from napari_deconv.widgets.choice import LayerChoice
+from napari_deconv.widgets.field_map import FieldMap
 from napari_deconv.widgets.form import Form, labelled
 from napari_deconv.widgets.layers import KEY, Snapshot, own_metadata, voxel_size
 from napari_deconv.widgets.psf_grid import LABELS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from napari_deconv.optics.beads import BeadAverage
 
 _HEADINGS = ("", "Z", "Y", "X", "SNR", "")
-_TALLEST = 260
+_TALLEST = 240
 
 
 def bead_guess(layer: Image) -> float:
@@ -61,6 +62,7 @@ class PsfBeads(QWidget):
     """
 
     pupil_asked = Signal()
+    field_asked = Signal()
     told = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -93,9 +95,16 @@ class PsfBeads(QWidget):
             "Find the aberrations that explain the averaged bead (phase retrieval). They are put "
             "into the Theory tab, which then makes a PSF without noise, of any size and voxels.",
         )
-        self.save = _button("Save the table…", "Save what was measured on each bead (CSV).")
+        self.field = _button(
+            "Field PSF",
+            "Make a PSF that changes over the field of view: beads are averaged in each part of "
+            "it, at least three a part. Every iterative method takes it as its PSF.",
+        )
+        self.save = _button("Save table…", "Save what was measured on each bead (CSV).")
         self.average: BeadAverage | None = None
+        self.map = FieldMap()
         self.pupil.clicked.connect(self.pupil_asked)
+        self.field.clicked.connect(self.field_asked)
         self.save.clicked.connect(self._ask_save)
         self._fill()
 
@@ -111,15 +120,17 @@ class PsfBeads(QWidget):
         column.addWidget(self.advice)
         column.addWidget(self.summary)
         column.addWidget(self.table)
+        column.addWidget(self.map)
         self.afterwards = QWidget()
         row = QHBoxLayout(self.afterwards)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
         row.addWidget(self.pupil)
+        row.addWidget(self.field)
         row.addWidget(self.save)
         column.addWidget(self.afterwards)
         column.addStretch(1)
-        for widget in (self.summary, self.table, self.afterwards):
+        for widget in (self.summary, self.table, self.map, self.afterwards):
             widget.hide()
 
     def _table(self) -> QTableWidget:
@@ -169,8 +180,8 @@ class PsfBeads(QWidget):
 
     # What came out ---------------------------------------------------------------------------
 
-    def show_average(self, average: BeadAverage) -> None:
-        """Show what was measured."""
+    def show_average(self, average: BeadAverage, shape: tuple[int, ...]) -> None:
+        """Show what was measured on an image of that shape."""
         self.average = average
         self.advice.hide()
         self.summary.setText(" ".join(average.report.sentences()))
@@ -196,7 +207,8 @@ class PsfBeads(QWidget):
         assert side is not None
         self.table.setFixedHeight(min(_TALLEST, header.sizeHint().height() + side.length() + 6))
         self.table.blockSignals(False)
-        for widget in (self.summary, self.table, self.afterwards):
+        self.map.show_beads(average.beads, shape)
+        for widget in (self.summary, self.table, self.map, self.afterwards):
             widget.show()
 
     def _go_to(self) -> None:
@@ -216,6 +228,13 @@ class PsfBeads(QWidget):
         viewer: Any = self._viewer
         camera = (viewer.scene if hasattr(viewer, "scene") else viewer).camera
         camera.center = tuple(world[axis] for axis in shown)
+
+    def ask_where_to_save(self) -> str:
+        """Ask for the file of a field PSF; nothing when it is not to be kept."""
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Keep the field PSF", "field-psf.npz", "Space-variant PSF (*.npz)"
+        )
+        return str(path)
 
     def _ask_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_deconv.optics import Microscope
     from napari_deconv.optics.beads import BeadAverage
     from napari_deconv.optics.phase_retrieval import Pupil
+    from napari_deconv.optics.variant import VariantPsf
     from napari_deconv.widgets.layers import Snapshot
 
 
@@ -102,6 +103,43 @@ class BeadAveraging:
         yield Update(f"Averaging {sum(b.accepted for b in beads)} beads", open_ended=True)
         self.average = average_beads(
             image, beads, spacing, scope, modality=self.modality, **self.settings
+        )
+        self.seconds = time.perf_counter() - started
+
+
+class FieldFit:
+    """Make a PSF that changes over the field out of beads that were averaged already.
+
+    Parameters
+    ----------
+    averaging
+        The finished averaging.
+    """
+
+    def __init__(self, averaging: BeadAveraging) -> None:
+        self.averaging = averaging
+        self.variant: VariantPsf | None = None
+        self.seconds = 0.0
+
+    def __str__(self) -> str:
+        return f"Making a field PSF of {self.averaging.source.name}"
+
+    def run(self) -> Iterator[Update]:
+        """Do it."""
+        from napari_deconv.optics.variant import variant_from_beads
+
+        yield Update("Averaging in each part of the field", open_ended=True)
+        started = time.perf_counter()
+        done = self.averaging
+        assert done.average is not None
+        assert done.source.spacing is not None
+        self.variant = variant_from_beads(
+            np.asarray(done.source.data[done.leading]),
+            done.average.beads,
+            done.source.spacing,
+            done.microscope,
+            modality=done.modality,
+            bead_diameter=done.settings["bead_diameter"],
         )
         self.seconds = time.perf_counter() - started
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deconv.errors import InputError
 from napari_deconv.registry import Parameter, methods, parameters_of
+from napari_deconv.widgets.layers import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,10 @@ def as_command(recipe: Recipe) -> str:
         if recipe.psf.metadata.get("microscope"):
             psf = "psf.tif"
             lines.append(_psf_command(recipe.psf, psf))
+        elif "variant" in recipe.psf.metadata:
+            psf = "field-psf.npz"
+            where = f"layer.metadata[{KEY!r}]['variant'].save({psf!r})"
+            lines.append(f"# first save the field PSF: {where}")
         else:
             more, psf = _file(recipe.psf)
             lines += more
@@ -247,6 +252,8 @@ def _psf_python(psf: Snapshot) -> list[str]:
 
 def _load(name: str, layer: Snapshot) -> list[str]:
     """Return the line that gets a layer's array in napari's console."""
+    if "variant" in layer.metadata:
+        return [f'{name} = viewer.layers[{layer.name!r}].metadata["{KEY}"]["variant"]']
     finest = "[0]" if layer.multiscale else ""
     line = f"{name} = viewer.layers[{layer.name!r}].data{finest}"
     if layer.path:
