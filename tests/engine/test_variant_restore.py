@@ -154,3 +154,30 @@ def test_lights(model, scene):
     assert not [light for light in lights if light.level == "stop"]
     lights = preflight(scene[1], psf=model, method="wiener")
     assert any("changes from place to place" in light.text for light in lights)
+
+
+def test_a_stack_whose_psf_changes_with_depth():
+    """Planes far down are blurred more; each gets its own PSF, in the whole as in tiles."""
+    from problems import gaussian_psf
+
+    shape = (24, 40, 40)
+    depths = np.array([0.0, 8.0, 16.0, 23.0])
+    psfs = [gaussian_psf((9, 13, 13), (1.2, 1.2 + 0.04 * d, 1.2 + 0.04 * d)) for d in depths]
+    places = np.stack([depths, np.full(4, 20.0), np.full(4, 20.0)], axis=1)
+    psf = VariantPsf.from_psfs(psfs, places, shape, tolerance=1e-3)
+    rng = np.random.default_rng(0)
+    truth = np.zeros(shape)
+    truth[tuple(rng.integers(5, n - 5, 40) for n in shape)] = 5000
+    image = np.zeros([n + 12 for n in shape])
+    for z, y, x in np.argwhere(truth):
+        image[z + 2 : z + 11, y : y + 13, x : x + 13] += truth[z, y, x] * psf.at((z, y, x))
+    image = rng.poisson(image[6:-6, 6:-6, 6:-6] + 1).astype(np.float32)
+    options = {"iterations": 40, "background": 1.0}
+    scores = [
+        decibels(smooth(nd.restore(image, "richardson-lucy", each, **options)), smooth(truth))
+        for each in (psf, psf.mean)
+    ]
+    assert scores[0] > scores[1] + 0.5
+    whole = nd.restore(image, "landweber", psf, iterations=4, tiles=None)
+    tiled = nd.restore(image, "landweber", psf, iterations=4, tiles=(12, 20, 20))
+    assert np.abs(tiled - whole).max() < 0.02 * np.abs(whole).max()
