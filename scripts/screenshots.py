@@ -36,7 +36,7 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     import napari
 
-    for take in (before_and_after, background, choosing):
+    for take in (before_and_after, background, choosing, microscopes, beads):
         # A viewer for each: Mesa's software renderer crashed on the second sample in one.
         viewer = napari.Viewer(show=True)
         viewer.window._qt_window.resize(*SIZE)
@@ -146,6 +146,60 @@ def choosing(viewer: Any) -> None:
     close_dock(viewer, dock)
 
 
+def microscopes(viewer: Any) -> None:
+    """Take the PSF dock for an oil objective deep in water, and for a confocal microscope."""
+    open_sample(viewer, "widefield")
+    dock = open_dock(viewer, "PSF")
+    oil = {"numerical_aperture": 1.4, "immersion_index": 1.515, "sample_index": 1.33}
+    dock.theory.fill_in({**oil, "emission_wavelength": 0.51, "depth": 8.0})
+    settle(dock)
+    save(dock, "dock-psf-oil")
+    silicone = {"numerical_aperture": 1.3, "immersion_index": 1.406, "sample_index": 1.38}
+    light = {"excitation_wavelength": 0.488, "emission_wavelength": 0.51, "depth": 0.0}
+    dock.theory.fill_in({**silicone, **light, "modality": "confocal"})
+    settle(dock)
+    save(dock, "dock-psf-confocal")
+    close_dock(viewer, dock)
+
+
+def beads(viewer: Any) -> None:
+    """Take the averaging of beads whose coma grows to the corners, and the fit of a pupil."""
+    from dataclasses import asdict
+
+    from napari_deconv.optics import Microscope, generate_psf
+
+    scope = Microscope(
+        numerical_aperture=0.9, immersion_index=1.33, sample_index=1.33, emission_wavelength=0.52
+    )
+    spacing = (0.3, 0.13, 0.13)
+    rng = np.random.default_rng(0)
+    image = np.zeros((25, 400, 400))
+    for y in range(40, 400, 64):
+        for x in range(40, 400, 64):
+            row, column = y + rng.integers(-6, 7), x + rng.integers(-6, 7)
+            coma = {7: 0.12 * (row - 200) / 200, 8: 0.12 * (column - 200) / 200}
+            psf = generate_psf(scope, (17, 33, 33), spacing, model="pupil", aberrations=coma)
+            part = (slice(4, 21), slice(row - 16, row + 17), slice(column - 16, column + 17))
+            image[part] += 2500 * psf / psf.max()
+    noisy = rng.poisson(image + 100).astype(np.uint16)
+    viewer.add_image(noisy, name="beads 515", scale=spacing, units="um", gamma=0.5)
+    dock = open_dock(viewer, "PSF")
+    dock.theory.fill_in({**asdict(scope), "modality": "widefield", "model": "gibson-lanni"})
+    dock.tabs.choose(dock.beads)
+    dock.beads.form.set_values({"bead_diameter": 0.1})
+    dock.beads.theory.setChecked(True)
+    settle(dock)
+    dock.strip.run.click()
+    settle(dock)
+    dock.beads.map.choice.setCurrentText("Long by short width")
+    viewer.layers[-1].visible = False
+    shoot(viewer, "napari-beads")
+    dock.beads.pupil.click()
+    settle(dock)
+    save(dock, "dock-psf-pupil")
+    close_dock(viewer, dock)
+
+
 def open_sample(viewer: Any, name: str) -> Any:
     """Open a sample and return its image layer."""
     viewer.open_sample(KEY, name)
@@ -202,10 +256,10 @@ def write(picture: Any, name: str) -> None:
 
 def settle(dock: Any) -> None:
     """Wait until a dock has nothing to do any more."""
+    from napari_deconv.widgets.checker import Checker
 
     def idle() -> bool:
-        checker = getattr(dock, "checker", None)
-        return not dock.runner.busy and (checker is None or not checker.busy)
+        return not dock.runner.busy and not any(c.busy for c in dock.findChildren(Checker))
 
     until(idle)
 

@@ -46,7 +46,7 @@ def foci(
 
 @psf_model(
     "pupil",
-    title="Pupil with aberrations",
+    title="Aberrated pupil",
     cites=[
         "Hanser et al. 2004, J. Microsc. 216:32",
         "Noll 1976, J. Opt. Soc. Am. 66:207",

@@ -25,7 +25,7 @@ APODISATION = {"sine": -0.5, "uniform": 0.0, "herschel": -1.0}
 
 @psf_model(
     "richards-wolf",
-    title="Richards-Wolf (vectorial)",
+    title="Richards-Wolf",
     cites=[
         "Richards and Wolf 1959, Proc. R. Soc. A 253:358",
         "Török, Varga, Laczik and Booker 1995, J. Opt. Soc. Am. A 12:325",

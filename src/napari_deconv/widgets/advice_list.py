@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ class AdviceList(QWidget):
 
     def show_advice(self, advice: Sequence[Advice]) -> None:
         """Show advice; what is fine only where nothing else is to be said."""
-        told = [each for each in advice if each.level != "fine"] or list(advice)
+        advice = [replace(each, words=re.sub(r"\bum\b", "µm", each.words)) for each in advice]
+        told = [each for each in advice if each.level != "fine"] or advice
         if not told:
             self._show([(GREEN, "●", "The voxels hold all that the microscope shows.", "")])
             return

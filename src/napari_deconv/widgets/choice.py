@@ -71,7 +71,10 @@ class LayerChoice(QComboBox):
 
     def stop(self) -> None:
         """Stop following the viewer."""
-        events = self._viewer.layers.events
+        try:
+            events = self._viewer.layers.events
+        except ValueError:  # the garbage collector has emptied napari's proxy of the viewer
+            return
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.disconnect(self._follow)
         for layer in self._layers.values():

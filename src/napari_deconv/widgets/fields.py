@@ -178,6 +178,7 @@ class WordsField(Field):
 
     def _show(self, value: Any) -> None:
         self.edit.setText("" if value is None else text_of(value))
+        self.edit.setCursorPosition(0)
 
     def _placeholder(self) -> str:
         if self.parameter.keys is not None:

@@ -216,7 +216,9 @@ class PsfWidget(Dock):
     def _take_pupil(self, task: PupilFit) -> None:
         """Put the aberrations into the theory tab."""
         assert task.pupil is not None
-        found = task.pupil.aberrations
+        # Four digits are more than a fit can know.
+        rounded = {j: round(waves, 4) for j, waves in task.pupil.aberrations.items()}
+        found = {j: waves for j, waves in rounded.items() if waves}
         self.theory.take_setup(
             Setup(task.microscope, model="pupil", parameters={"aberrations": found})
         )

@@ -25,6 +25,7 @@ from napari_deconv.optics import Microscope, generate_psf
 from napari_deconv.optics.generate import suggest_shape
 from napari_deconv.optics.presets import dyes, objectives, samples
 from napari_deconv.optics.setup import Setup
+from napari_deconv.optics.zernike import name as zernike_name
 from napari_deconv.registry import Entry, Parameter, modalities, parameters_of, psf_models
 from napari_deconv.widgets.advice_list import AdviceList
 from napari_deconv.widgets.checker import Checker
@@ -54,6 +55,8 @@ _WITHOUT = {
     "excitation_wavelength": ("widefield",),
     "pinhole": ("widefield", "two-photon", "spinning-disk", "light-sheet"),
 }
+# Aberrations that are named below their field.
+_NAMED = 4
 # How long after the last change to draw: what is drawn takes some tens of milliseconds itself.
 _PATIENCE_MS = 30
 
@@ -124,6 +127,9 @@ class PsfTheory(QWidget):
         for form in self.own.values():
             if form.more is not None:
                 form.more.button.hide()  # the microscope's "More" opens it as well
+        self.named = QLabel()
+        self.named.setWordWrap(True)
+        self.named.setStyleSheet("QLabel { font-size: 11px; }")
         self.view = PsfView()
         self.expected = AdviceList()
         self.checker = Checker(self, _PATIENCE_MS)
@@ -157,6 +163,7 @@ class PsfTheory(QWidget):
         column.addWidget(self.form)
         for form in self.own.values():
             column.addWidget(form)
+        column.addWidget(self.named)
         column.addWidget(self.grid)
         column.addWidget(self.view)
         column.addWidget(self.expected)
@@ -317,6 +324,7 @@ class PsfTheory(QWidget):
         shown = self._own_forms()
         for form in self.own.values():
             form.setVisible(form in shown)
+        self._name_aberrations()
         self.changed.emit()
         try:
             microscope, settings = self.microscope()
@@ -335,6 +343,20 @@ class PsfTheory(QWidget):
         layer = self.image.layer
         data = None if layer is None or layer.rgb else pixels(layer)
         self.checker.ask(partial(look, microscope, settings, self.grid.spacing, data))
+
+    def _name_aberrations(self) -> None:
+        """Say what the numbers of the aberrations stand for, and how long they are."""
+        values: dict[str, Any] = {}
+        for form in self._own_forms():
+            values |= form.valid_values()
+        waves: Mapping[int, float] = values.get("aberrations") or {}
+        length = self.form.valid_values().get("emission_wavelength") or 0.0
+        largest = sorted(waves, key=lambda j: -abs(waves[j]))[:_NAMED]
+        told = [f"{zernike_name(j)} {1000 * length * waves[j]:+.0f} nm" for j in largest]
+        if len(waves) > _NAMED:
+            told.append("…")
+        self.named.setText(", ".join(told))
+        self.named.setVisible(bool(told))
 
     def _show_seen(self, seen: Seen) -> None:
         self.view.show()
