@@ -162,17 +162,17 @@ def test_a_stack_whose_psf_changes_with_depth():
 
     shape = (24, 40, 40)
     depths = np.array([0.0, 8.0, 16.0, 23.0])
-    psfs = [gaussian_psf((9, 13, 13), (1.2, 1.2 + 0.04 * d, 1.2 + 0.04 * d)) for d in depths]
+    psfs = [gaussian_psf((9, 13, 13), (1.2, 0.9 + 0.06 * d, 0.9 + 0.06 * d)) for d in depths]
     places = np.stack([depths, np.full(4, 20.0), np.full(4, 20.0)], axis=1)
     psf = VariantPsf.from_psfs(psfs, places, shape, tolerance=1e-3)
     rng = np.random.default_rng(0)
     truth = np.zeros(shape)
-    truth[tuple(rng.integers(5, n - 5, 40) for n in shape)] = 5000
+    truth[tuple(rng.integers(5, n - 5, 40) for n in shape)] = 50000
     image = np.zeros([n + 12 for n in shape])
     for z, y, x in np.argwhere(truth):
         image[z + 2 : z + 11, y : y + 13, x : x + 13] += truth[z, y, x] * psf.at((z, y, x))
     image = rng.poisson(image[6:-6, 6:-6, 6:-6] + 1).astype(np.float32)
-    options = {"iterations": 40, "background": 1.0}
+    options = {"iterations": 100, "background": 1.0}
     scores = [
         decibels(smooth(nd.restore(image, "richardson-lucy", each, **options)), smooth(truth))
         for each in (psf, psf.mean)
