@@ -16,6 +16,8 @@ from napari_deconv.optics.intensity import DOUBLE, PERIOD
 from napari_deconv.optics.polynomials import gauss_legendre, lagrange
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_deconv.optics.intensity import Accuracy
@@ -82,20 +84,24 @@ def disc(
     return _along_rim(field, fine, radius * cosine + r, radius * sine, weights, order)
 
 
-def ring(
+def rings(
     values: NDArray[np.float64],
     step: float,
-    radius: float,
-    order: int = 0,
-    count: int | None = None,
+    circles: Sequence[tuple[float, float]],
+    order: int,
+    count: int,
 ) -> NDArray[np.float64]:
-    """Return the mean over a circle of ``radius`` um around each place, for a table (z, r).
+    """Return a weighted sum of means over circles around each place, for a table (z, r).
 
-    At the first ``count`` places, or at all that can be had.
+    ``circles`` are pairs of weight and radius, um; the first ``count`` places are returned.
     """
     table, fine = _finer(values, step)
-    r, cosine, sine = _rim(values.shape[1], step, radius, count)
-    return _along_rim(table, fine, radius * cosine + r, radius * sine, np.ones_like(r), order)
+    summed = np.zeros((len(values), count))
+    for weight, radius in circles:
+        r, cosine, sine = _rim(values.shape[1], step, radius, count)
+        weights = np.full_like(r, weight)
+        summed += _along_rim(table, fine, radius * cosine + r, radius * sine, weights, order)
+    return summed
 
 
 def mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:

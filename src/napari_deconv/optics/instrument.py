@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from napari_deconv.optics.intensity import Intensity, Light
     from napari_deconv.optics.microscope import Microscope
 
+SCAN = 6  # planes per finest period among which the brightest is looked for
+FINER = 8  # places of the spline through them, for each
+
 
 class Instrument:
     """A microscope seen through a PSF model and a modality.
@@ -76,9 +79,12 @@ class Instrument:
             return 0.0
         period = self.axial_period()
         margin = period + (high - low) / 2
+        scan = np.arange(low - margin, high + margin, period / SCAN)
+        middle = _highest(scan, self.intensity(scan, 0.0).on_axis())
         # A model that knows nothing of the aberration is brightest at 0.
-        z = np.append(np.arange(low - margin, high + margin, period / 16), 0.0)
-        middle = z[np.argmax(self.intensity(z, 0.0).on_axis())]
+        found, ideal = self.intensity(np.array([middle, 0.0]), 0.0).on_axis()
+        if ideal > found:
+            middle = 0.0
         # The polynomial through nine points around the peak, and the largest of its maxima.
         x = np.linspace(-1, 1, 9)
         values = self.intensity(middle + x * period / 8, 0.0).on_axis()
@@ -122,6 +128,14 @@ class Instrument:
     def own(self, entry: registry.Entry) -> dict[str, Any]:
         """Return the parameters of the model or of the modality."""
         return {name: self.parameters[name] for name in entry.parameters}
+
+
+def _highest(places: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Return where the spline through ``values`` is highest."""
+    from scipy.interpolate import CubicSpline
+
+    fine = np.linspace(places[0], places[-1], FINER * places.size)
+    return float(fine[np.argmax(CubicSpline(places, values)(fine))])
 
 
 class _Shining:

@@ -73,7 +73,7 @@ class Radial:
     ) -> Radial:
         """Return the sum of the intensity and its copies all around.
 
-        See ``Intensity``. Light beyond the table's end is left out.
+        See ``Intensity``. The table has to hold nearly all light of the plane in focus.
         """
         return Radial(repeat(self.values, self.step, rings, density, beyond), self.step)
 
@@ -152,9 +152,17 @@ def repeat(
         # Copies everywhere but within ``beyond`` send all light but that from as near as that.
         summed -= density * math.pi * beyond**2 * averages.disc(values, step, beyond, order, count)
         if order == 0:
-            whole = averages.mean_inside(values, step)[:, -1:]
-            end = step * (values.shape[1] - averages.WIDTH // 2)
-            summed += density * 2 * math.pi * end**2 * whole
-    for copies, radius in rings:
-        summed += copies * averages.ring(values, step, radius, order, count)
-    return summed
+            summed += density * _total(values, step)
+    return summed + averages.rings(values, step, rings, order, count)
+
+
+def _total(values: NDArray[np.float64], step: float) -> float:
+    """Return the light of a plane; all hold the same, though a table may not reach to the end.
+
+    Of the plane that it holds most of, it lacks the rings' tail, which falls with the radius.
+    """
+    mean = averages.mean_inside(values, step)
+    r = step * np.arange(mean.shape[1])
+    inside = 2 * math.pi * r**2 * mean
+    plane = inside[np.argmax(inside[:, -1])]
+    return float(2 * plane[-1] - np.interp(r[-1] / 2, r, plane))

@@ -77,11 +77,13 @@ def spinning_disk(
     rings, density, beyond = neighbours(pitch)
     # Where the cone of light of the outermost plane and its rings end: the light of holes farther
     # apart than two of these does not meet.
-    end = float(abs(light.z).max()) * math.tan(microscope.half_angle) + RINGS * microscope.airy_unit
+    defocus = float(abs(light.z - light.focus).max())
+    rings_end = RINGS * microscope.airy_unit
+    end = defocus * math.tan(microscope.half_angle) + rings_end
     rings = [(holes, distance) for holes, distance in rings if distance < 2 * end]
     if beyond > 2 * end:
         density, beyond = 0.0, rings[-1][1] if rings else 0.0
-    margin = max(beyond, end) + 2 * (radius + microscope.airy_unit)  # interpolation takes some
+    margin = max(beyond, rings_end) + 2 * (radius + microscope.airy_unit)
     excitation, emission = light(microscope.emission_wavelength, lasers=[laser], margin=margin)
     lit = excitation.blur_disc(radius)
     if not microlenses:
