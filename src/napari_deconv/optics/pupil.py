@@ -114,9 +114,10 @@ def pupil(
         return Gridded(line[:, None, None].astype(np.float32), sampling.step)
     width = padding * field_width(microscope, path, sampling.z, sampling.reach)
     finest = sampling.step * PERIOD
-    grid = PupilGrid(microscope, wavelength, width, evanescent=evanescent, apodisation=apodisation)
-    n = _count(max(4 * grid.half + 2, math.ceil(2.2 * width / finest)))
+    across = 2 * width * microscope.numerical_aperture / wavelength  # points of the pupil
+    n = _count(math.ceil(max(2 * across + 8, 2.2 * width / finest)))
     _check_memory(sampling.z.size, n)
+    grid = PupilGrid(microscope, wavelength, width, evanescent=evanescent, apodisation=apodisation)
     values = np.empty((sampling.z.size, n, n), np.float32)
     for first in range(0, sampling.z.size, PLANES):
         some = slice(first, first + PLANES)

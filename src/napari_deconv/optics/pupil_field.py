@@ -127,8 +127,8 @@ class PupilModel:
         self.device = torch.device(device)
         points = (self.grid.y, self.grid.x)
         self.basis = self._real(zernike.basis(self.indices, *points))
-        self._amplitudes = self._real(zernike.basis(self.amplitude_indices, *points))
-        self._light = torch.as_tensor(
+        self.amplitude_basis = self._real(zernike.basis(self.amplitude_indices, *points))
+        self.light = torch.as_tensor(
             self.grid.light(self.z) / self.grid.total, dtype=self._complex, device=device
         )
         self._s = torch.as_tensor(self.grid.s, **self._double)
@@ -201,10 +201,10 @@ class PupilModel:
         phase = 2 * math.pi * (c @ self.basis)
         pupil = torch.polar(torch.ones_like(phase), phase)
         if amplitude is not None:
-            pupil = pupil * torch.exp(self._real(amplitude) @ self._amplitudes)
+            pupil = pupil * torch.exp(self._real(amplitude) @ self.amplitude_basis)
         other = self._other_path(depth, sample_index, immersion_index, shift)
         # (N, z, points); without an N, and with z only where light depends on it otherwise.
-        pupil = pupil[..., None, :] * self._light
+        pupil = pupil[..., None, :] * self.light
         if other is not None:
             pupil = pupil * other
         image = self._image(pupil)
