@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_deconv.errors import ParameterError
-from napari_deconv.optics import Microscope, focal_shift, generate_psf
+from napari_deconv.optics import Microscope, focal_shift, generate_psf, suggest_shape
 from napari_deconv.optics.resolution import expected_fwhm, nyquist_spacing
 
 SCOPE = Microscope(
@@ -88,3 +88,9 @@ def test_it_asks_for_the_laser():
     scope = dataclasses.replace(SCOPE, excitation_wavelength=None)
     with pytest.raises(ParameterError, match="light sheet PSF needs the laser"):
         sheet(scope)
+
+
+def test_a_sheet_does_not_cut_the_suggested_size():
+    """A thick one is widefield, and shows as much of it; its numbers are accepted."""
+    widefield = suggest_shape(SCOPE, SPACING)
+    assert suggest_shape(SCOPE, SPACING, modality="light-sheet", waist=0.5) == widefield

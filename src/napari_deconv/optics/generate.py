@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_deconv.errors import ParameterError
 from napari_deconv.optics.instrument import Instrument
-from napari_deconv.optics.optical_path import OpticalPath
 from napari_deconv.registry import Advanced
 
 if TYPE_CHECKING:
@@ -120,9 +119,11 @@ def suggest_shape(
     microscope: Microscope,
     spacing: Sequence[float],
     *,
+    model: str = "gibson-lanni",
     modality: str = "widefield",
     image_shape: Sequence[int] | None = None,
     largest: Sequence[int] = (129, 257, 257),
+    **parameters: Any,
 ) -> tuple[int, ...]:
     """Suggest how large a PSF should be, so that nobody need think about it.
 
@@ -135,8 +136,8 @@ def suggest_shape(
         The microscope.
     spacing
         Size of a voxel (z, y, x), or of a pixel (y, x), um.
-    modality
-        Id of the modality.
+    model, modality, **parameters
+        As for ``generate_psf``.
     image_shape
         Shape of the image to be restored: the PSF is not made larger than that.
     largest
@@ -150,7 +151,7 @@ def suggest_shape(
     Raises
     ------
     ParameterError
-        For an unknown modality or a spacing or image shape that cannot be.
+        For an unknown model, modality or parameter, or a spacing or image shape that cannot be.
     """
     ndim = 2 if len(spacing) == 2 else 3
     spacing = _check_spacing(spacing, ndim)
@@ -164,10 +165,12 @@ def suggest_shape(
     if ndim == 2:
         halves: tuple[float, ...] = (across, across)
     else:
-        instrument = Instrument(microscope, modality=modality)
+        instrument = Instrument(microscope, model, modality, **parameters)
         # With aberration, light spreads from the focus towards the farther of the rays' foci.
-        focus, foci = instrument.focus(), OpticalPath(microscope).focal_range()
-        along = 5 * instrument.axial_period() + 3 * min(abs(focus - end) for end in foci)
+        focus, foci = instrument.focus(), instrument.foci()
+        # The finest period of the light itself: a sheet's edges add none.
+        finest = instrument.lateral_period() * 2 * microscope.numerical_aperture
+        along = 5 * finest / microscope.axial_aperture + 3 * min(abs(focus - end) for end in foci)
         across += min(along, bounds[0] / 2 * spacing[0]) * math.tan(microscope.half_angle)
         halves = (along, across, across)
     return tuple(
