@@ -13,6 +13,7 @@ from napari_deconv.assessment.similarity import (
     snr,
     ssim,
 )
+from napari_deconv.assessment.support import support_map
 
 __all__ = [
     "Assessment",
@@ -30,4 +31,5 @@ __all__ = [
     "shift_image",
     "snr",
     "ssim",
+    "support_map",
 ]

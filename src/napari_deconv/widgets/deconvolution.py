@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtWidgets import QPushButton, QVBoxLayout
 
@@ -56,8 +56,12 @@ class DeconvolutionWidget(Dock):
         The viewer; napari fills it in.
     """
 
+    # Under which name settings are remembered, and the only method there is, if it is one.
+    NAME: ClassVar[str] = "deconvolution"
+    ONLY: ClassVar[str | None] = None
+
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__(napari_viewer, "deconvolution", Strip("Restore"))
+        super().__init__(napari_viewer, self.NAME, Strip("Restore"))
         self.image = SourceRow(
             napari_viewer, "Image", "The image to restore: 2D, 3D, time series, channels."
         )
@@ -74,7 +78,7 @@ class DeconvolutionWidget(Dock):
         )
         self.background = BackgroundField(napari_viewer, self.image.choice)
         self.lights = Lights()
-        self.method = MethodChoice()
+        self.method = MethodChoice(self.ONLY)
         self.compare = QPushButton("Compare settings…")
         self.compare.setToolTip(
             "<qt>Try this method around its automatic settings, or several methods, on a small "

@@ -37,6 +37,11 @@ _DOI = re.compile(r",?\s*\(?(?:doi:\s*|https?://doi\.org/)(10\.\S+?)\)?$", re.IG
 class MethodChoice(QWidget):
     """The methods in groups; below them what the chosen one is for.
 
+    Parameters
+    ----------
+    only
+        Id of the one method there is to be; none for all that are not learned.
+
     Signals
     -------
     chosen
@@ -48,14 +53,17 @@ class MethodChoice(QWidget):
     chosen = Signal()
     recommended = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, only: str | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.box = GroupedChoice()
         self.box.setToolTip("<qt>How to restore. The line below tells what it is for.</qt>")
+        self._offered = offered() if only is None else {only: methods()[only]}
         for group, title in GROUPS.items():
-            entries = [entry for entry in offered().values() if entry.group == group]
+            entries = [entry for entry in self._offered.values() if entry.group == group]
             if entries:
                 self.box.add_group(title, [(e.title, e.id, e.summary) for e in entries])
+        if only is not None:
+            self.box.add_group("", [(e.title, e.id, e.summary) for e in self._offered.values()])
         self.summary = _line()
         self.papers = _line()
         self.papers.setTextFormat(Qt.TextFormat.RichText)
@@ -74,10 +82,14 @@ class MethodChoice(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addLayout(labelled("Method", self.box, tooltip=self.box.toolTip()))
+        if only is not None:
+            self.box.setParent(self)
+            self.box.hide()
+        else:
+            column.addLayout(labelled("Method", self.box, tooltip=self.box.toolTip()))
         for widget in (self.summary, self.papers, self.advised):
             column.addWidget(widget)
-        self.choose(START)
+        self.choose(only or START)
         self._show()
         self.box.currentIndexChanged.connect(self._on_chosen)
         self.use_it.clicked.connect(lambda: self.recommended.emit(self._recommendation))
@@ -85,7 +97,7 @@ class MethodChoice(QWidget):
     @property
     def method(self) -> Method:
         """The chosen method."""
-        return offered()[self.box.value]
+        return self._offered[self.box.value]
 
     def choose(self, id_: str) -> None:
         """Choose a method; one that is not offered leaves the choice as it is."""
