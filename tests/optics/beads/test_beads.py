@@ -290,3 +290,32 @@ def test_symmetric(shape, kind):
     tilted = gaussian(shape, np.add(middle, (0, 1.5, 0)), (1, 3, 3))
     place = half_max_centroid(symmetric(tilted, kind, (1, 1, 1)))
     assert place[1:] == pytest.approx(middle[1:], abs=0.02)
+
+
+def test_a_hot_pixel_hides_no_bead():
+    image = np.full((21, 64, 64), 100.0) + gaussian((21, 64, 64), (10, 32, 32), (1.5,) * 3)
+    image = np.random.default_rng(0).poisson(image)
+    image[3, 10, 10] = 60000
+    beads = find_beads(image, (0.2, 0.1, 0.1))
+    assert [b.accepted for b in beads] == [True]
+    assert beads[0].position == pytest.approx((10, 32, 32), abs=0.1)
+
+
+def test_a_sloping_background_is_no_noise_and_no_light():
+    slope = 5 * np.arange(64.0)
+    image = np.random.default_rng(0).normal(
+        gaussian((21, 64, 64), (10, 32, 32), (1.5,) * 3) + slope, 5
+    )
+    beads = find_beads(image, (0.2, 0.1, 0.1))
+    (bead,) = (b for b in beads if b.accepted)
+    assert bead.noise == pytest.approx(5, rel=0.15)
+    average = average_beads(image, beads, (0.2, 0.1, 0.1))
+    assert_allclose(average.report.fwhm, (0.706, 0.353, 0.353), rtol=0.06)
+
+
+@pytest.mark.parametrize("image", [np.ones((9, 32, 32)), "noise"], ids=["flat", "noise"])
+def test_nothing_to_distil(image):
+    if isinstance(image, str):
+        image = np.random.default_rng(0).poisson(100, (9, 32, 32))
+    with pytest.raises(InputError, match="stands out"):
+        distil_psf(image)

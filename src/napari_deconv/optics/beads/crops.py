@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_deconv.optics.beads.measure import floor_and_noise
+from napari_deconv.optics.beads.measure import background
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,10 @@ def _crop(
     for axis, row in enumerate(inside):
         known &= row.reshape([-1 if a == axis else 1 for a in range(len(shape))])
     known &= _own(places, bead, others, size)
-    floor, noise = _surroundings(image, bead, others, size, window)
+    floor, noise, slope = _surroundings(image, bead, others, size, window)
+    for axis, change in zip((-2, -1), slope, strict=True):
+        ramp = change * (places[axis] - bead.position[axis])
+        values -= ramp[:, None] if axis == -2 else ramp
     shift = tuple(w - p for w, p in zip(whole, bead.position, strict=True))
     return Crop(number, bead, values, known, noise, shift, floor)
 
@@ -125,8 +128,8 @@ def _surroundings(
     others: Sequence[Bead],
     size: Sequence[float],
     window: Sequence[int],
-) -> tuple[float, float]:
-    """Return floor and noise around a bead, from farther away than the PSF's light in focus."""
+) -> tuple[float, float, NDArray[np.float64]]:
+    """Return floor, noise and slope around a bead, from beyond the PSF's light in focus."""
     places = []
     for axis, (middle, width, n, length) in enumerate(
         zip(bead.position, size, window, image.shape, strict=True)
@@ -138,4 +141,8 @@ def _surroundings(
         )
     values = image[np.ix_(*places)].astype(np.float64)
     known = np.where(_own(places, bead, others, size), values, np.nan)
-    return floor_and_noise(known, bead.position[0] - places[0][0], size[0] / 2)
+    focus = bead.position[0] - places[0][0]
+    level, noise, tilt, centre = background(known, focus, size[0] / 2)
+    # Where the image ends on one side, the frame's middle is not the bead's.
+    start = np.array([places[-2][0], places[-1][0]])
+    return level + float(tilt @ (np.array(bead.position[-2:]) - start - centre)), noise, tilt

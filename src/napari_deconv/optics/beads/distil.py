@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Voxels around the image that keep what leaves at one side from coming back at the other.
 _ROOM = 8
+# Height over the noise below which there is no bead.
+_FAINTEST = 6.0
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def distil_psf(
     focus = half_max_centroid(values, float(np.median(values)))[0]
     floor, noise = floor_and_noise(values, focus)
     values -= floor
-    if values.max() <= 0:
-        raise InputError("The image holds nothing above its background.")
+    if values.max() <= _FAINTEST * noise:
+        raise InputError("Nothing in the image stands out of its background and noise.")
     room = [(_ROOM, _ROOM)] * array.ndim
     place = half_max_centroid(values)
     shift = tuple(n // 2 - p for n, p in zip(array.shape, place, strict=True))

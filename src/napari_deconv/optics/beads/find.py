@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _RING = 0.2
 # What is less bright than this share of the brightest bead is not worth a row in a table.
 _FAINTEST = 0.03
+# A voxel that exceeds all of its neighbours so many times is the camera's, not the sample's.
+_HOT = 6.0
 # Brightest values of cameras: as many voxels at one of them are a sign of saturation.
 _FULL = frozenset(2**bits - 1 for bits in (8, 10, 11, 12, 14, 15, 16))
 
@@ -125,7 +127,7 @@ def find_beads(
     ParameterError
         When spacing or fwhm do not fit.
     """
-    array = _checked(image)
+    array = _without_hot_pixels(_checked(image))
     steps = _lengths("spacing", spacing, array.ndim)
     size = _expected(array, steps, microscope, modality, fwhm)
     response, noise = _stand_out(array, size)
@@ -163,6 +165,21 @@ def _checked(image: ArrayLike) -> NDArray[np.float32]:
     if not np.isfinite(array).all():
         raise InputError("The image holds NaN or infinity. Replace these values first.")
     return array
+
+
+def _without_hot_pixels(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring single voxels that no optics can make so bright down to their neighbours."""
+    median = np.median(array[(slice(None, None, 2),) * array.ndim])
+    around = np.full(array.shape, -np.inf, np.float32)
+    for axis in range(array.ndim):
+        for side in (1, -1):
+            beside = np.roll(array, side, axis)
+            edge = [slice(None)] * array.ndim
+            edge[axis] = slice(0, 1) if side == 1 else slice(-1, None)
+            beside[tuple(edge)] = -np.inf
+            np.maximum(around, beside, out=around)
+    hot = array - median > _HOT * np.maximum(around - median, np.float32(1e-6) + abs(median))
+    return np.where(hot & np.isfinite(around), around, array)
 
 
 def _lengths(name: str, given: Sequence[float], ndim: int) -> tuple[float, ...]:

@@ -29,6 +29,17 @@ def floor_and_noise(
 ) -> tuple[float, float]:
     """Return the intensity without the bead, and its standard deviation from voxel to voxel.
 
+    See :func:`background`.
+    """
+    level, noise, _, _ = background(window, focus, depth)
+    return level, noise
+
+
+def background(
+    window: NDArray[np.float64], focus: float | None = None, depth: float = 0.0
+) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return what lies under a bead: its level, its noise, its slope, and where the level holds.
+
     They are those of the frame around the plane in focus: out of focus the bead's own light
     reaches the edges of a window.
 
@@ -40,23 +51,44 @@ def floor_and_noise(
         Index of the plane in focus; the middle one when not given.
     depth
         Planes to either side that are as good as in focus.
+
+    Returns
+    -------
+    level, noise
+        Mean, and standard deviation from voxel to voxel.
+    slope
+        Change from voxel to voxel along Y and X.
+    middle
+        Index (y, x) at which the intensity is the level.
     """
     planes = window.reshape(-1, *window.shape[-2:])
-    middle = len(planes) // 2 if focus is None or window.ndim == 2 else focus
-    first = max(0, round(middle - max(depth, 1)))
-    near = planes[first : round(middle + max(depth, 1)) + 1]
-    values = near[:, frame_of(planes.shape[1:])]
-    values = values[np.isfinite(values)]
+    focused = len(planes) // 2 if focus is None or window.ndim == 2 else focus
+    first = max(0, round(focused - max(depth, 1)))
+    near = planes[first : round(focused + max(depth, 1)) + 1]
+    frame = frame_of(planes.shape[1:])
+    values = near[:, frame]
+    known = np.isfinite(values)
+    places = np.broadcast_to(np.stack(np.nonzero(frame), axis=1), (*values.shape, 2))[known]
+    values = values[known]
+    slope, middle = np.zeros(2), np.array([n // 2 for n in window.shape[-2:]], dtype=float)
     if values.size < 8:
         values = window[np.isfinite(window)]
         values = values[values <= np.percentile(values, 25)]
-    low, median, high = np.percentile(values, (25, 50, 75))
-    spread = 1.4826 * float(np.median(np.abs(values - median)))
-    # Few grey levels: most voxels are equal, and only the others tell how far they scatter.
-    noise = spread or float(values.std())
+        return float(values.mean()), float(values.std()), slope, middle
     # What stands out (another bead, a hot pixel) is left out, on both sides alike.
-    usual = values[np.abs(values - median) <= 3 * max(noise, high - low)]
-    return float(usual.mean()), noise
+    for _ in range(2):
+        middle = places.mean(axis=0)
+        matrix = np.column_stack([np.ones(len(places)), places - middle])
+        level, *slope_found = np.linalg.lstsq(matrix, values, rcond=None)[0]
+        slope = np.array(slope_found)
+        rest = values - matrix @ np.array([level, *slope])
+        low, median, high = np.percentile(rest, (25, 50, 75))
+        spread = 1.4826 * float(np.median(np.abs(rest - median)))
+        usual = np.abs(rest - median) <= 3 * max(spread, high - low, float(rest.std()) / 2)
+        values, places = values[usual], places[usual]
+    # Few grey levels: most voxels are equal, and only the others tell how far they scatter.
+    scatter = float(rest[usual].std())
+    return float(level), spread if spread > scatter / 2 else scatter, slope, middle
 
 
 def half_max_centroid(window: NDArray[np.float64], floor: float = 0.0) -> tuple[float, ...]:
@@ -73,6 +105,8 @@ def half_max_centroid(window: NDArray[np.float64], floor: float = 0.0) -> tuple[
     pieces, _ = label(core > 0)
     weight = np.where(pieces == pieces[peak], core, 0.0)
     total = weight.sum()
+    if total <= 0:
+        return tuple(float(i) for i in peak)
     grids = np.ogrid[tuple(slice(n) for n in weight.shape)]
     return tuple(float((grid * weight).sum() / total) for grid in grids)
 
