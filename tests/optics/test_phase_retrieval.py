@@ -62,12 +62,14 @@ class TestFindsBack:
     @pytest.mark.parametrize("snr", [10, 20, 50])
     @pytest.mark.parametrize("scope", [OIL, DEEP], ids=["oil", "deep"])
     def test_eight_coefficients(self, scope, snr):
-        """Within 0.01 waves rms, those that were not there included."""
+        """Within 0.01 waves rms, and with them the wavefront, to 1.6 of what photons allow."""
         waves, place = random_waves(snr), (0.04, -0.03, 0.02)
         stack = bead(waves, snr=snr, scope=scope, place=place, shape=(33, 48, 48))
         found = retrieve_pupil(stack, SPACING, scope, bead_diameter=0.1, read_noise=READ_NOISE)
-        errors = [found.coefficients[j] - c for j, c in waves.items()]
-        assert math.sqrt(np.square(errors).sum()) < 0.01
+        errors = np.array([found.coefficients[j] - c for j, c in waves.items()])
+        assert math.sqrt((errors**2).mean()) < 0.01
+        bound = math.sqrt(sum(found.errors[j] ** 2 for j in waves))
+        assert math.sqrt((errors**2).sum()) < max(1.6 * bound, 0.003)
         assert found.misfit == pytest.approx(1, abs=0.06)
         assert abs(found.structure) < 0.05
         z, y, x = found.positions[0]
@@ -172,7 +174,7 @@ class TestUnits:
         stack = bead({}, snr=50, shape=(9, 64, 64))
         found = retrieve_pupil(stack, SPACING, OIL, read_noise=READ_NOISE, **OPTIONS)
         seen = (stack[4] - found.background[0]).sum()
-        assert 0.9 < seen / found.photons[0] < 1.0
+        assert 0.93 < seen / found.photons[0] < 1.01
 
 
 @pytest.fixture(scope="module")

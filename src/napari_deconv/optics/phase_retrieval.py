@@ -32,6 +32,7 @@ AMPLITUDES = (2, 3, 4, 5, 6, 11)  # Noll indices of the amplitude's logarithm
 STRUCTURE = 0.1  # correlation of neighbours' residuals that calls for other starts
 STARTS = 12  # from which a fit is tried then
 TRY = 8  # steps that tell whether one is worth going on with
+PADDING = 0.75  # noise is above what a wider field would be better by
 COARSE = 10  # planes, about, on which the way is found
 OWN = 5  # numbers of each bead: z, y, x, brightness, background
 
@@ -282,6 +283,7 @@ class _Fit:
             amplitude_indices=self.amplitudes,
             bead_diameter=self.diameter,
             pixel_integration=options["pixel_integration"],
+            padding=PADDING,
         )
         self.shared = len(indices) + len(self.amplitudes) + self.fit_diameter
         read = options["read_noise"] / options["gain"]

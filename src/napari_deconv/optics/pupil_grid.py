@@ -252,7 +252,7 @@ def field_width(
     slopes = ray_slopes(OpticalPath(microscope), y, x, aberrations, ends)
     spread = np.quantile(abs(slopes).max(axis=1), 1 - BEYOND, axis=1).max()
     rings = 16 * microscope.emission_wavelength / microscope.numerical_aperture
-    return max(1.25 * (float(spread) + reach), 2.8 * reach, reach + rings)
+    return max(1.75 * (float(spread) + reach), 2.8 * reach, reach + rings)
 
 
 def polar(
