@@ -77,11 +77,13 @@ class Search:
     """Marks a strength whose ``"auto"`` the engine finds by trying values between two bounds.
 
     Each is tried on a region of the image without a tenth of its photons, and the one whose
-    result predicts those best is taken.
+    result predicts those best is taken. Where a step of the method itself is dear, ``method`` names
+    another one that has the parameter, too, and tries it in its stead.
     """
 
     lower: float
     upper: float
+    method: str = ""
 
     @property
     def middle(self) -> float:
@@ -350,6 +352,9 @@ class Method(Entry):
     converges
         Whether more steps only bring it closer to one result, so that it may run until nothing
         changes; the others bring detail and then noise, and have to be stopped in time.
+    schedule
+        Steps that it takes where their number is automatic, as a function of its parameters, for
+        a method that plans them ahead; the others are told when to stop.
     warning
         What anyone who uses it has to know, in plain words; empty for most.
     """
@@ -360,13 +365,16 @@ class Method(Entry):
     ndim: tuple[int, ...] = (2, 3)
     halo: float = 1.0
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
+    schedule: Callable[[Mapping[str, Any]], int] | None = None
     warning: str = ""
 
     @property
     def iterative(self) -> bool:
         """Whether the method yields estimate after estimate.
 
-        Beside an estimate it may yield how far it still is from its result, in a tuple.
+        Beside an estimate it may yield, in a tuple, how far it still is from its result (or None)
+        and, third, the terms of what it minimises by name. It may yield None while it prepares
+        its first estimate: that is no step, but a chance to be cancelled.
         """
         return inspect.isgeneratorfunction(self.function)
 
@@ -406,6 +414,7 @@ def method(
     ndim: tuple[int, ...] = (2, 3),
     halo: float = 1.0,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
+    schedule: Callable[[Mapping[str, Any]], int] | None = None,
     warning: str = "",
 ) -> Callable[[F], F]:
     """Register a generator of estimates, or a function that returns one, as a method."""
@@ -422,6 +431,7 @@ def method(
             ndim,
             halo,
             arrays,
+            schedule,
             warning,
         )
         return _add(_methods, entry, function)

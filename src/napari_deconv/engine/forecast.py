@@ -9,9 +9,10 @@ import numpy as np
 
 from napari_deconv.engine import devices
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.plan import Forecast, cores, pace, work
+from napari_deconv.engine.plan import Forecast, Pace, cores, pace, work
 from napari_deconv.engine.problem import REPRESENTATIVE, Problem
 from napari_deconv.engine.strength import REGION
+from napari_deconv.registry import methods
 
 if TYPE_CHECKING:
     from torch import device
@@ -43,6 +44,8 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
     blocks = frames * len(list(cores(shape, tile)))
     automatic = method.iterative and options.iterations == "auto"
     steps = _TYPICAL_ITERATIONS if automatic else int(options.iterations) if method.iterative else 1
+    if automatic and method.schedule is not None:
+        steps = method.schedule(problem.parameters)
     with devices.thread_count(options.threads):
         started = time.perf_counter()
         problem.noise()
@@ -52,7 +55,7 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
     # Blocks that are alike share one forward model.
     seconds += every.rest + every.step * steps + (one if tile == shape else every).build
 
-    def on_region(voxels: int, steps: float) -> float:
+    def on_region(voxels: int, steps: float, one: Pace = one) -> float:
         part = one.times(min(1.0, voxels / float(np.prod(outer))))
         return part.build + part.choose + part.rest + part.step * steps
 
@@ -60,11 +63,18 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
     if any(each.auto is not None and each.auto.needs_data for each in wanted):
         seconds += on_region(REPRESENTATIVE, 0)
     # A rule that watches held-out photons projects once more a step.
-    watched = automatic and stopping_rule(method, options) == "held-out"
+    planned = method.schedule is not None
+    watched = automatic and not planned and stopping_rule(method, options) == "held-out"
     dearer = 1.5 if watched else 1.0
-    searched = sum(each.search is not None for each in wanted)
-    seconds += searched * _TYPICAL_TRIES * on_region(REGION, steps * dearer)
-    if watched or (automatic and blocks > 1):
+    for each in wanted:
+        if each.search is None:
+            continue
+        own, tried = steps * dearer, one
+        if each.search.method:
+            other = problem.with_method(methods()[each.search.method], {})
+            own, tried = _TYPICAL_ITERATIONS, pace(other.demand(device), outer)
+        seconds += _TYPICAL_TRIES * on_region(REGION, own, tried)
+    if watched or (automatic and not planned and blocks > 1):
         # The trial takes half as many steps again to be sure.
         seconds += on_region(REPRESENTATIVE, 1.5 * steps * dearer)
     # What is subtracted beforehand makes a copy, too.

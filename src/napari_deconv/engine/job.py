@@ -267,6 +267,9 @@ class Job:
         if problem.method.iterative:
             if options.iterations != "auto":
                 goal, details.stopped_because = int(options.iterations), "that many were asked for"
+            elif problem.method.schedule is not None:
+                goal = problem.method.schedule(parameters)
+                details.stopped_because = "that many are the method's own plan"
             elif stopping_rule(problem.method, options) == "relative-change" and len(blocks) == 1:
                 goal, rule = options.max_iterations, RelativeChange(options.tolerance)
                 details.stopped_because = f"{goal} is the most that was allowed"

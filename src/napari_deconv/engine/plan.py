@@ -268,7 +268,7 @@ def _measured(
     for name, parameter in method.parameters.items():
         if parameters[name] == "auto" and parameter.auto is not None:
             parameters[name] = parameter.auto.resolve(data, blur, parameters)
-        elif parameters[name] == "auto" and parameter.search is not None:
+        if parameters[name] == "auto" and parameter.search is not None:
             parameters[name] = math.sqrt(parameter.search.lower * parameter.search.upper)
     choose = lap()
     if method.iterative:
@@ -278,7 +278,8 @@ def _measured(
     begun = lap()
     times: list[float] = []
     while len(times) < (_STEPS if method.iterative else 1) and run.advance():
-        times.append(lap())
+        if run.iteration > len(times):
+            times.append(lap())
     run.finish()
     assert run.estimate is not None
     np.zeros(shape, np.float32)[...] = blur.crop(run.estimate).cpu().numpy()

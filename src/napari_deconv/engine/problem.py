@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,18 @@ class Problem:
         self._floor_source = self._background(background, image, region)
         self._blur: tuple[Any, Convolution] | None = None
 
+    def with_method(self, method: Method, parameters: Mapping[str, Any]) -> Problem:
+        """Return the same problem for another method, with those of the parameters that it has."""
+        other = copy.copy(self)
+        other.method = method
+        common, known = parameters_of(Options), {**self.parameters, **parameters}
+        other.parameters = {
+            name: own.default if known.get(name, "auto") == "auto" else known[name]
+            for name, own in method.parameters.items()
+            if name not in common
+        }
+        return other
+
     def demand(self, device: device) -> Demand:
         """Return what decides the memory of a block."""
         largest = max(self.kernels, key=lambda k: k.array.size)
@@ -220,6 +233,11 @@ class Problem:
         if self.method.iterative:
             # The engine counts the steps; the method goes on for as long as it is asked to.
             values["iterations"] = int(self.method.parameters["iterations"].range.upper or 10**9)
+        if self.method.schedule is not None:
+            # One that plans its steps ahead has to know.
+            asked = self.options.iterations
+            planned = asked == "auto"
+            values["iterations"] = self.method.schedule(self.parameters) if planned else int(asked)
         return {name: values[name] for name in self.method.parameters if name in values}
 
     def blur(self, block: Block, shape: Sequence[int], device: device) -> Convolution:

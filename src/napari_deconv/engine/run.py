@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SAMPLE = 1 << 18
 # Share of the time that figures which nobody waits for may take.
 _SHARE = 0.04
+_END = object()
 
 
 class Run:
@@ -71,19 +72,27 @@ class Run:
         self._watched: Statistics | None = None
         blur.observer = self._observe
         result = method.function(data, blur, **parameters)
-        self._steps: Iterator[Tensor | tuple[Tensor, float]]
+        self._steps: Iterator[Any]
+        self._terms: Mapping[str, float] | None = None
         self._steps = result if method.iterative else iter([result])
 
     def advance(self) -> bool:
-        """Take one step; False when the method has come to its own end."""
+        """Take one step; False when the method has come to its own end.
+
+        What a method does before its first step, where that takes long, is no step.
+        """
         # What is seen while a step is made describes the estimate that it starts from.
         last = self.statistics[-1] if self.statistics else None
         current = last is not None and last.iteration == self.iteration
         self._watched = last if current and self._held_out is None else None
-        result = next(self._steps, None)
-        if result is None:
+        result = next(self._steps, _END)
+        if result is _END:
             return False
-        self.estimate, self.residual = result if isinstance(result, tuple) else (result, None)
+        if result is None:
+            return True
+        self.estimate, self.residual, self._terms, *_ = (
+            (*result, None) if isinstance(result, tuple) else (result, None, None)
+        )
         self.iteration += 1
         if self.rule is not None or self._due():
             self._measure()
@@ -151,6 +160,7 @@ class Run:
                 total_intensity=total(inside),
                 relative_change=change,
                 residual=self.residual,
+                terms=self._terms,
             )
         )
         if self._held_out is not None:

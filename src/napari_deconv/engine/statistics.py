@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from napari_deconv.operators.slabs import slabs, total
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
@@ -39,6 +41,8 @@ class Statistics:
         Log-likelihood of the held-out photons, per voxel.
     residual
         How far the method says it is from its result: 0 there, about 1 at the start.
+    terms
+        Terms of what the method minimises, by name, where it tells them.
     """
 
     iteration: int
@@ -49,6 +53,7 @@ class Statistics:
     chi_squared: float | None = None
     held_out: float | None = None
     residual: float | None = None
+    terms: Mapping[str, float] | None = None
 
 
 def effective_offset(noise: Noise) -> float:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari_deconv.engine.options import stopping_rule
 from napari_deconv.engine.statistics import held_out_likelihood
 from napari_deconv.engine.stopping import HELD_OUT_SHARE, HeldOut, RelativeChange, split_photons
-from napari_deconv.registry import Chosen
+from napari_deconv.engine.trial import resolve_parameters
+from napari_deconv.registry import Chosen, methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +66,12 @@ class StrengthSearch:
         noise: Noise,
         device: torch.device,
     ) -> None:
+        stands_in = problem.method.parameters[name].search
+        if stands_in is not None and stands_in.method:
+            problem = problem.with_method(methods()[stands_in.method], parameters)
+            # Steps of another method are not those that were asked for.
+            problem.options = replace(problem.options, iterations="auto")
+            parameters = resolve_parameters(problem, problem.parameters, noise, device)
         entries = problem.method.parameters
         self._problem, self._name, self._noise, self._device = problem, name, noise, device
         self._parameters = dict(parameters)

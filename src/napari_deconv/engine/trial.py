@@ -28,11 +28,12 @@ def resolve_parameters(
 ) -> dict[str, Any]:
     """Return the method's parameters with a number in place of every ``"auto"``.
 
-    Only those remain that are found by trying (:class:`~napari_deconv.registry.Search`).
+    Only those remain that are found by trying (:class:`~napari_deconv.registry.Search`), unless
+    they know a number without it.
     """
     entries = problem.method.parameters
     automatic = [entries[name] for name, value in parameters.items() if value == "auto"]
-    automatic = [entry for entry in automatic if entry.search is None]
+    automatic = [entry for entry in automatic if entry.search is None or entry.auto is not None]
     resolved = dict(parameters)
     asked = {"iterations": problem.options.iterations}
     data = blur = None

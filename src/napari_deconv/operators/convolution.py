@@ -59,8 +59,8 @@ class Convolution:
     ----------
     data_shape, object_shape
         Shapes of ``H x`` and of ``x``.
-    psf_shape
-        Shape of the PSF.
+    psf_shape, psf_origin
+        Shape of the PSF, and the index of its origin.
     grid
         Shape of the Fourier transforms.
     sensitivity
@@ -102,6 +102,7 @@ class Convolution:
             origin = [n // 2 for n in psf.shape]
         self._kernel = psf, tuple(origin)
         self.psf_shape = psf.shape
+        self.psf_origin = tuple(int(o) for o in origin)
         self.grid = grid_shape(self.data_shape, psf.shape, origin, self.borders)
         self.object_shape = tuple(
             g if word == "extended" else n

@@ -1,0 +1,594 @@
+"""CiDeR: a network fitted to one image, with classic deconvolution inside."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+
+from napari_deconv.errors import ParameterError
+from napari_deconv.methods import _zero_shot as zero_shot
+from napari_deconv.methods._level import typical_level
+from napari_deconv.operators.classics import TV_TO_HESSIAN, after, classics
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from torch import Tensor, nn
+
+    from napari_deconv.methods._zero_shot import Piece
+    from napari_deconv.operators.convolution import Convolution
+
+    Step = tuple[Tensor, None, Mapping[str, float]]
+
+# --- The paper's figures -------------------------------------------------------------------------
+PAPER_STEPS, PAPER_RATE = 3000, 1e-2
+# Shares of the steps after which the learning rate is halved: 2000, 2300 and 2700 of 3000.
+_HALVINGS = (2000 / 3000, 2300 / 3000, 2700 / 3000)
+# Richardson-Lucy steps on the features, and the Hessian's weight a pixel; the paper prints neither:
+# those of its authors' demonstration.
+_FEATURE_STEPS, PAPER_SMOOTHNESS = 50, 0.06
+
+# --- The fast preset's ---------------------------------------------------------------------------
+TRAINED = "cider-refiner"
+EXTRACTOR = "cider-extractor"
+_STEPS = {"trained": 30, "scratch": 240}
+# Parts of the photons that the network sees while the others judge it, and how many such splits.
+_SHARE, _SPLITS = 0.8, 4
+# Share that is set aside for the guard.
+_GUARDED = 0.1
+_RATES = {"trained": 2e-4, "scratch": 1e-2}
+# A network without training first learns to copy the classic image, for this share of the steps.
+_COPYING = 0.4
+# Noise over intensity below which an image counts as clean.
+_CLEAN = 0.03
+# Voxels of an object that is worked on in one piece: 2D, 3D.
+_LARGEST = {2: 330 * 330, 3: 48 * 112 * 112}
+# Shares of the network's image in the mean with the classic one that the guard chooses among.
+_MIXTURES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def _relative_noise(data: Tensor, parameters: Mapping[str, Any]) -> float:
+    """Return the noise of the mean intensity over the light above the background."""
+    variance = parameters["gain"] * max(float(data.mean()), 0.0) + parameters["read_noise"] ** 2
+    return math.sqrt(variance) / typical_level(data, None, parameters)  # type: ignore[arg-type]
+
+
+def _prior(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+    """Total variation where the image is clean and edges are what is left to find."""
+    del blur
+    if parameters["preset"] == "paper" or _relative_noise(data, parameters) > _CLEAN:
+        return "hessian"
+    return "tv"
+
+
+def _features(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
+    del data, blur
+    return "estimates" if parameters["preset"] == "fast" else "filter-bank"
+
+
+def _strength(data: None, blur: None, parameters: Mapping[str, Any]) -> float | str:
+    del data, blur
+    return "auto" if parameters["preset"] == "fast" else PAPER_SMOOTHNESS
+
+
+def _schedule(parameters: Mapping[str, Any]) -> int:
+    if parameters["preset"] == "paper":
+        return PAPER_STEPS
+    # Where the network comes trained, a few steps adapt it.
+    scratch = parameters["weights"] == "none" or parameters["features"] not in ("auto", "estimates")
+    return _STEPS["scratch" if scratch else "trained"]
+
+
+def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
+    # Activations with their gradients, in units of float32 maps of the estimate's size; measured.
+    if parameters["preset"] == "paper":
+        return 700.0, 30.0
+    return 60.0 * parameters["seeds"] + 100.0, 12.0
+
+
+@method(
+    "cider",
+    title="CiDeR",
+    group="learned",
+    cites=[
+        "Chobola et al. 2023, doi:10.1109/ICCVW60793.2023.00406",
+        "Ulyanov et al. 2018, doi:10.1109/CVPR.2018.00984",
+    ],
+    halo=2.0,
+    arrays=_arrays,
+    schedule=_schedule,
+)
+def cider(
+    data: Tensor,
+    blur: Convolution,
+    *,
+    iterations: Annotated[int, Range(1, 10000)] = 30,
+    preset: Literal["fast", "paper"] = "fast",
+    prior: Annotated[Literal["auto", "hessian", "tv"], Auto(_prior)] = "auto",
+    strength: Annotated[
+        float | Literal["auto"],
+        Range(1e-8, 1e2, logarithmic=True),
+        Auto(_strength, needs_data=False),
+        Search(4e-4, 1.0, method="variational"),
+    ] = "auto",
+    features: Annotated[
+        Literal["auto", "estimates", "filter-bank", "extractor"],
+        Auto(_features, needs_data=False),
+        Advanced(),
+    ] = "auto",
+    weights: Annotated[str, Advanced()] = "pretrained",
+    seeds: Annotated[int, Range(1, 8), Advanced()] = 1,
+    guard: Annotated[bool, Advanced()] = True,
+    sparsity: Annotated[float, Range(0, 100), Advanced()] = 0.0,
+    level: Annotated[
+        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(typical_level)
+    ] = "auto",
+    background: Annotated[float, Range(0), Advanced()] = 0.0,
+    read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
+    gain: Annotated[float, Range(1e-9), Unit("counts per photon"), Advanced()] = 1.0,
+    seed: Annotated[int, Range(0, 2**32 - 1), Advanced()] = 0,
+) -> Iterator[Any]:
+    r"""For noisy images that may take a minute: a network improves on the classic image, guarded.
+
+    .. math:: \min_\theta \; D(H G_\theta(F), y) + \lambda R(G_\theta(F)) + \beta |G_\theta(F)|_1
+
+    A generator G makes the object of deconvolved features F and is fitted to this one image. The
+    fast preset begins with the classic image (``variational``) and a network that was trained to
+    improve on such images, adapts it to this one, and keeps of it what photons that were set aside
+    confirm. The paper preset is Chobola et al.'s scheme as printed: a random network of 322,913
+    parameters, 3000 steps of NAdam on 1 - SSIM with the Hessian's l1 norm.
+
+    Parameters
+    ----------
+    data
+        Image y.
+    blur
+        Forward model H.
+    iterations
+        Steps of fitting the network; automatic takes the preset's own plan.
+    preset
+        The engineered scheme (fast), or the publication's (paper), for planes only.
+    prior
+        What the classic image is expected to be like, and with it the network's: of few bends
+        (hessian) or of few edges (tv); automatic decides by the noise.
+    strength
+        Weight of the prior: larger is smoother, smaller keeps more noise. In the paper preset it
+        is its lambda, per pixel.
+    features
+        What the network is given: classic estimates side by side (estimates), filtered images that
+        are deconvolved one by one (filter-bank), or those of a trained feature extractor.
+    weights
+        Trained weights of the refiner or, with its features, of the extractor: a name or a
+        safetensors file; "pretrained" takes ours, "none" begins with a random network.
+    seeds
+        Networks that are fitted, each with random numbers of its own; the result is their mean.
+    guard
+        Keep no more of the network's image than predicts photons that it has not seen better than
+        the classic image does.
+    sparsity
+        Weight beta of the l1 norm, for images that are dark but for few spots.
+    level
+        Typical intensity of the image, which makes the strength independent of its unit;
+        automatic takes the mean above the background.
+    background
+        Intensity b that is added to the image everywhere, such as a camera's offset and haze.
+    read_noise
+        Standard deviation of the camera's read noise, in counts of the image.
+    gain
+        Counts of the image for each photon.
+    seed
+        Start of the random numbers.
+    """
+    import torch
+
+    variance = read_noise**2 / gain
+    data = (data + variance).clamp_(min=0)
+    floor = torch.as_tensor(background, dtype=data.dtype, device=data.device) + variance
+    task = _Task(
+        data, blur, floor, float(level), float(gain), float(strength), prior, sparsity, iterations
+    )
+    if preset == "paper":
+        yield from _paper(task, features, weights, seed)
+    else:
+        yield from _fast(task, features, weights, seeds, guard, seed)
+
+
+@dataclass
+class _Task:
+    """What is to be restored, and towards what."""
+
+    data: Tensor
+    blur: Convolution
+    floor: Tensor
+    level: float
+    gain: float
+    strength: float
+    prior: str
+    sparsity: float
+    steps: int
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of the mean intensity."""
+        return math.sqrt(self.gain * max(float(self.data.mean()), 0.0))
+
+    @property
+    def clean(self) -> bool:
+        return self.noise < _CLEAN * self.level
+
+    @property
+    def order(self) -> int:
+        return 1 if self.prior == "tv" else 2
+
+    @property
+    def darkest(self) -> float:
+        return 1e-4 * self.level
+
+    def classics(self, data: Tensor) -> Generator[None, None, Tensor]:
+        """Make the classic estimates; the strength was found for the prior that was chosen."""
+        hessian = self.strength / (TV_TO_HESSIAN if self.prior == "tv" else 1.0)
+        return (
+            yield from classics(
+                data,
+                self.blur,
+                self.floor,
+                level=self.level,
+                strength=hessian,
+                noise=max(self.noise, 1e-4 * self.level),
+            )
+        )
+
+    @property
+    def classic(self) -> int:
+        """Channel of the classic image."""
+        return 3 if self.prior == "tv" else 1
+
+
+# --- Fast ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Part:
+    """Some of the image's photons: what the network is given, and what it is judged by."""
+
+    inputs: Tensor
+    classic: Tensor
+    target: Tensor
+
+
+def _fast(
+    task: _Task, features: str, weights: str, seeds: int, guard: bool, seed: int
+) -> Iterator[Any]:
+    import torch
+
+    generator = np.random.default_rng([seed, 7])
+    stack = yield from task.classics(task.data)
+    classic = stack[task.classic] * task.level
+    yield classic, None, _terms(task, classic)
+    trained = features == "estimates" and weights != "none" and task.data.ndim == 2
+    make = _inputs(features, weights)
+    held = seen = None
+    if guard:
+        # The guard's photons are never shown to a network that it judges.
+        kept, held = zero_shot.thinned(task.data, 1 - _GUARDED, task.gain, 0.0, generator)
+        seen = yield from _part(task, make, kept, held)
+    source = task.data if held is None else kept
+    pieces = zero_shot.Pieces(task.blur, _LARGEST[task.data.ndim])
+    if trained or not task.clean:
+        parts = []
+        for _ in range(_SPLITS):
+            one, other = zero_shot.thinned(source, _SHARE, task.gain, 0.0, generator)
+            parts.append((yield from _part(task, make, one, other)))
+    else:
+        parts = [(yield from _part(task, make, source, source))]
+    inputs = yield from make(task, task.data, stack)
+    networks = []
+    for number in range(seeds):
+        torch.manual_seed(seed + number)
+        networks.append(_network(len(inputs), weights if trained else "none", task))
+    del stack
+    judge = _Judge(task, seen, classic)
+    steps = _fit(task, networks, parts, pieces, generator, trained)
+    whole = pieces.whole
+    best = classic
+    for number, terms in enumerate(steps, 2):
+        # A look at the whole costs as much as a step: often at first, then now and then.
+        if _worth_a_look(number, task.steps):
+            image = _mean_image(networks, inputs, whole, task)
+            best = judge(networks, whole, image)
+            terms = {**terms, "share of the network": judge.share}
+            task.blur(best, borrow=True)
+        yield best, None, terms
+
+
+def _worth_a_look(number: int, steps: int) -> bool:
+    return number >= steps or number & (number - 1) == 0 or number % 25 == 0
+
+
+def _terms(task: _Task, image: Tensor) -> dict[str, float]:
+    model = task.blur(image) + task.floor
+    misfit = zero_shot.photon_misfit(model, task.data, task.darkest) / task.level
+    return {"misfit": float(misfit)}
+
+
+def _inputs(features: str, weights: str) -> Callable[..., Generator[None, None, Tensor]]:
+    """Return what makes the network's input of an image and its classic estimates."""
+
+    def estimates(task: _Task, data: Tensor, stack: Tensor) -> Generator[None, None, Tensor]:
+        del task, data
+        yield
+        return stack
+
+    def filtered(task: _Task, data: Tensor, stack: Tensor) -> Generator[None, None, Tensor]:
+        import torch
+
+        maps = _feature_maps(task, data, features, weights)
+        count = 8 if task.noise > _CLEAN * task.level else _FEATURE_STEPS
+        deconvolved = []
+        for each in maps:
+            deconvolved.append((yield from _signed_lucy(task, each, count)))
+        return torch.cat([stack, torch.stack(deconvolved)])
+
+    return estimates if features == "estimates" else filtered
+
+
+def _feature_maps(task: _Task, data: Tensor, features: str, weights: str) -> Tensor:
+    """Return 16 feature maps of the image, in units of its typical intensity."""
+    import torch
+
+    from napari_deconv.networks.extractor import Extractor
+    from napari_deconv.networks.filter_bank import apply_filters, filter_bank
+    from napari_deconv.networks.weights import load_weights
+
+    image = (data - task.floor) / task.level
+    if features == "filter-bank":
+        return apply_filters(image, filter_bank(image.ndim))
+    if image.ndim == 3:
+        raise ParameterError("The extractor is for planes; choose other features for a stack.")
+    extractor = Extractor()
+    loaded = load_weights(EXTRACTOR if weights in ("pretrained", "none") else weights, "extractor")
+    extractor.load_state_dict(loaded.tensors)
+    extractor.to(image.device)
+    with torch.no_grad():
+        maps: Tensor = extractor(image[None, None])[0]
+    return maps
+
+
+def _signed_lucy(task: _Task, feature: Tensor, steps: int) -> Generator[None, None, Tensor]:
+    """Deconvolve what is positive and what is negative of a feature apart: both are light."""
+    import torch
+
+    zero = torch.zeros((), dtype=feature.dtype, device=feature.device)
+    parts = []
+    for part in (feature.clamp(min=0), (-feature).clamp(min=0)):
+        if float(part.max()) > 0:
+            parts.append((yield from after(steps, part, task.blur, zero)))
+        else:
+            parts.append(torch.zeros(task.blur.object_shape, device=feature.device))
+    return parts[0] - parts[1]
+
+
+def _part(
+    task: _Task,
+    make: Callable[..., Generator[None, None, Tensor]],
+    shown: Tensor,
+    judged: Tensor,
+) -> Generator[None, None, _Part]:
+    stack = yield from task.classics(shown)
+    inputs = yield from make(task, shown, stack)
+    return _Part(inputs, stack[task.classic].clone(), judged)
+
+
+def _network(inputs: int, weights: str, task: _Task) -> nn.Module:
+    """Return a network that makes an image of a stack, both in units of the typical intensity."""
+    import torch
+
+    from napari_deconv.networks.generator import STACK, Generator, Plan
+    from napari_deconv.networks.refiner import Refiner
+    from napari_deconv.networks.weights import load_weights
+
+    if weights != "none":
+        refiner = Refiner()
+        source = TRAINED if weights == "pretrained" else weights
+        refiner.load_state_dict(load_weights(source, "refiner").tensors)
+        network: nn.Module = refiner
+    elif task.data.ndim == 2:
+        network = Generator(Plan(inputs=inputs))
+    else:
+        network = Generator(Plan(**{**vars(STACK), "inputs": inputs}))
+    memory = torch.channels_last if task.data.ndim == 2 else torch.contiguous_format
+    network.to(task.data.device).to(memory_format=memory)  # type: ignore[call-overload]
+    return network
+
+
+def _image(network: nn.Module, placed: Tensor) -> Tensor:
+    """Return the image, in order of place, of a piece of a stack, in order of place."""
+    import torch
+    from torch.nn import functional
+
+    from napari_deconv.networks.refiner import Refiner
+
+    memory = torch.channels_last if placed.ndim == 3 else torch.contiguous_format
+    batch = placed[None].contiguous(memory_format=memory)
+    with torch.autocast(placed.device.type, torch.bfloat16):
+        made = network(batch)
+    if isinstance(network, Refiner):
+        refined: Tensor = made[0].float()
+        return refined
+    # Unlike a sigmoid this has no top, and it is linear where there is light.
+    bounded: Tensor = functional.softplus(made[0, 0].float(), beta=3.0)
+    return bounded
+
+
+def _fit(
+    task: _Task,
+    networks: list[nn.Module],
+    parts: list[_Part],
+    pieces: zero_shot.Pieces,
+    generator: np.random.Generator,
+    trained: bool,
+) -> Iterator[dict[str, float]]:
+    """Take steps, all networks by turns on the same part; yields the terms of the loss."""
+    import torch
+
+    rate = _RATES["trained" if trained else "scratch"]
+    optimisers = [torch.optim.Adam(each.parameters(), lr=rate) for each in networks]
+    copying = 0 if trained else round(_COPYING * task.steps)
+    order = zero_shot.forever(len(parts))
+    back_projection = None
+    step = 0
+    while True:
+        part = parts[next(order)]
+        piece = pieces.random(generator)
+        if task.clean and not trained and (back_projection is None or piece.blur is not task.blur):
+            back_projection = zero_shot.BackProjection(piece.blur)
+        share = zero_shot.cosine(step - copying, task.steps - copying) if step >= copying else 1.0
+        for network, optimiser in zip(networks, optimisers, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * share * min(1.0, (step + 1) / 10)
+            with torch.enable_grad():
+                placed = _image(network, piece.of(part.inputs))
+                if step < copying:
+                    loss = (placed - piece.of(part.classic)).abs().mean()
+                    terms = {"distance from the classic image": loss}
+                else:
+                    loss, terms = _loss(task, part, piece, placed, back_projection, trained)
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+        step += 1
+        yield {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _loss(
+    task: _Task,
+    part: _Part,
+    piece: Piece,
+    placed: Tensor,
+    back_projection: zero_shot.BackProjection | None,
+    trained: bool,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    model = zero_shot.blurred(piece.as_object(placed) * task.level, piece.blur)
+    y = part.target[piece.data]
+    floor = task.floor[piece.data] if task.floor.ndim else task.floor
+    if back_projection is not None:
+        misfit = back_projection((model + floor - y) / task.level)
+    elif task.clean:
+        misfit = 0.5 * ((model + floor - y) / task.noise).square().mean()
+    else:
+        misfit = zero_shot.photon_misfit(model + floor, y, task.darkest) / task.level
+    terms = {"misfit": misfit}
+    loss = misfit
+    # Targets with noise of their own leave nothing to overfit, and need no prior.
+    if not trained and task.clean:
+        smooth = zero_shot.roughness(placed, task.order, task.blur.spacing)
+        terms["prior"] = task.strength * smooth
+        loss = loss + terms["prior"]
+    if task.sparsity:
+        terms["sparsity"] = task.sparsity * placed.abs().mean()
+        loss = loss + terms["sparsity"]
+    return loss, terms
+
+
+def _mean_image(networks: list[nn.Module], inputs: Tensor, whole: Piece, task: _Task) -> Tensor:
+    """Return the mean of the networks' images, as the forward model wants it."""
+    import torch
+
+    placed = whole.of(inputs)
+    mean = torch.zeros(placed.shape[1:], device=placed.device)
+    with torch.no_grad():
+        for network in networks:
+            mean += _image(network, placed)
+    return whole.as_object(mean).clamp_(min=0).mul_(task.level / len(networks))
+
+
+class _Judge:
+    """Mixes the network's image with the classic one, as far as unseen photons want it.
+
+    The classic image is the minimum of a convex objective: by that, no network could do better.
+    Photons that neither has seen can tell.
+    """
+
+    def __init__(self, task: _Task, seen: _Part | None, classic: Tensor) -> None:
+        self._task, self._seen, self._classic = task, seen, classic
+        self.share = 0.0
+
+    def __call__(self, networks: list[nn.Module], whole: Piece, image: Tensor) -> Tensor:
+        """Return the mixture for the whole image."""
+        task, seen = self._task, self._seen
+        if seen is None:
+            self.share = 1.0
+            return image
+        rehearsed = _mean_image(networks, seen.inputs, whole, task)
+        ours = task.blur(rehearsed)
+        theirs = task.blur(seen.classic * task.level)
+        scores = []
+        for share in _MIXTURES:
+            model = theirs + (ours - theirs) * share + task.floor
+            scores.append(float(zero_shot.photon_misfit(model, seen.target, task.darkest)))
+        if not all(map(math.isfinite, scores)):
+            scores = [0.0] + [math.inf] * (len(_MIXTURES) - 1)
+        self.share = _MIXTURES[scores.index(min(scores))]
+        if self.share == 0:
+            return self._classic
+        return self._classic + (image - self._classic) * self.share
+
+
+# --- Paper ---------------------------------------------------------------------------------------
+
+
+def _paper(task: _Task, features: str, weights: str, seed: int) -> Iterator[Any]:
+    """Algorithm 1 of Chobola et al. 2023, with the loss of their equation 7."""
+    import torch
+
+    from napari_deconv.networks.generator import PAPER, Generator
+
+    if task.data.ndim != 2:
+        raise ParameterError("The paper's preset is for planes; take the fast one for stacks.")
+    if features == "estimates":
+        raise ParameterError(
+            "The paper's preset works on deconvolved features: choose filter-bank or extractor."
+        )
+    brightest = max(float((task.data - task.floor).max()), 1e-30)
+    y = ((task.data - task.floor) / brightest).clamp(min=0)
+    torch.manual_seed(seed)
+    maps = []
+    zero = torch.zeros((), dtype=y.dtype, device=y.device)
+    for each in _feature_maps(task, task.data, features, weights):
+        # Their code shifts and scales each feature to lie between 0 and 1.
+        low, high = float(each.min()), float(each.max())
+        scaled = (each - low) / max(high - low, 1e-30)
+        estimate = yield from after(_FEATURE_STEPS, scaled, task.blur, zero)
+        maps.append(estimate.clamp(0, 1))
+    inputs = torch.stack(maps)
+    network = Generator(PAPER).to(y.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.NAdam(network.parameters(), lr=PAPER_RATE)
+    whole = zero_shot.Pieces(task.blur, inputs[0].numel()).whole
+    batch = whole.of(inputs)[None].contiguous(memory_format=torch.channels_last)
+    # The authors' Hessian, summed, is taken per pixel: else its weight would grow with the image.
+    rough = zero_shot.hessian_l1 if task.prior == "hessian" else zero_shot.gradient_l1
+    step = 0
+    while True:
+        halvings = sum(step >= share * task.steps for share in _HALVINGS)
+        for group in optimiser.param_groups:
+            group["lr"] = PAPER_RATE * 0.5**halvings
+        with torch.enable_grad():
+            placed = torch.sigmoid(network(batch)[0, 0])
+            estimate = whole.as_object(placed)
+            model = zero_shot.blurred(estimate, task.blur)
+            terms = {
+                "1 - SSIM": 1 - zero_shot.structural_similarity(model, y),
+                "prior": task.strength * rough(placed),
+                "sparsity": task.sparsity * placed.abs().mean(),
+            }
+            loss = torch.stack(list(terms.values())).sum()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        step += 1
+        figures = {name: float(value.detach()) for name, value in terms.items()}
+        yield estimate.detach() * brightest, None, figures

@@ -1,0 +1,1 @@
+"""Neural networks, their pretrained weights, and filters that need no training."""

@@ -1,0 +1,1 @@
+"""Commands that train the networks in :mod:`napari_deconv.networks`."""

@@ -1,0 +1,271 @@
+"""CiDeR: what it promises on images small enough to be quick."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+import napari_deconv as nd
+from napari_deconv.errors import ParameterError
+from napari_deconv.methods import _zero_shot as zero_shot
+from napari_deconv.methods import cider as module
+from napari_deconv.methods.cider import cider
+from napari_deconv.networks.refiner import Refiner
+from napari_deconv.networks.weights import save_weights
+from napari_deconv.operators.convolution import Convolution
+from napari_deconv.operators.gradients import gradient, hessian
+from problems import decibels, gaussian_psf
+
+FEW = {"strength": 0.03, "gain": 1.0}
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A plane of few photons, its truth and its PSF; not square, and odd."""
+    rng = np.random.default_rng(3)
+    truth = gaussian_filter(rng.random((61, 50)) ** 8, 1.5)
+    truth *= 60 / truth.max()
+    psf = gaussian_psf((11, 11), 1.5)
+    clean = gaussian_filter(truth, 1.5, mode="reflect")
+    return rng.poisson(clean).astype(np.float32), truth, psf
+
+
+@pytest.fixture(scope="module")
+def result(scene):
+    image, _, psf = scene
+    return nd.restore(image, "cider", psf, iterations=6, details=True, **FEW)
+
+
+def test_it_restores(scene, result):
+    image, truth, _ = scene
+    found, details = result
+    assert found.shape == image.shape
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert decibels(found, truth) > decibels(image, truth) + 1
+    assert details.iterations == 6
+    assert details.parameters["prior"] == "hessian"
+    assert 0 <= details.statistics[-1].terms["share of the network"] <= 1
+
+
+def test_the_same_seed_gives_the_same_result(scene, result):
+    image, _, psf = scene
+    again = nd.restore(image, "cider", psf, iterations=6, **FEW)
+    np.testing.assert_array_equal(again, result[0])
+
+
+def test_the_seed_counts(scene):
+    image, _, psf = scene
+    options = FEW | {"iterations": 6, "guard": False}
+    one, other = (nd.restore(image, "cider", psf, seed=s, **options) for s in (0, 1))
+    assert not np.array_equal(one, other)
+
+
+def test_the_unit_of_intensity_does_not_matter(scene, result):
+    image, _, psf = scene
+    ten = nd.restore(10 * image, "cider", psf, iterations=6, **(FEW | {"gain": 10.0}))
+    np.testing.assert_allclose(ten, 10 * result[0], atol=0.3 * result[0].max())
+    assert np.corrcoef(ten.ravel(), result[0].ravel())[0, 1] > 0.999
+
+
+@pytest.fixture
+def bad_weights(tmp_path):
+    """A refiner that adds a chessboard."""
+    refiner = Refiner()
+    torch.manual_seed(0)
+    torch.nn.init.normal_(refiner.generator.last.weight, std=20.0)
+    path = tmp_path / "bad.safetensors"
+    save_weights(path, refiner.state_dict(), "refiner", {})
+    return str(path)
+
+
+def test_the_guard_keeps_the_classic_image(scene, bad_weights):
+    image, _, psf = scene
+    data = torch.from_numpy(image)
+    blur = Convolution(psf, image.shape)
+    steps = cider(data, blur, iterations=3, weights=bad_weights, level=float(data.mean()), **FEW2)
+    images = [step for step in islice(steps, 400) if step is not None][:4]
+    classic = images[0][0]
+    for estimate, _, terms in images[1:]:
+        assert terms.get("share of the network", 0) == 0
+        torch.testing.assert_close(estimate, classic)
+
+
+FEW2 = {"strength": 0.03, "gain": 1.0, "prior": "hessian", "features": "estimates"}
+
+
+def test_without_the_guard_the_bad_network_shows(scene, bad_weights, result):
+    image, truth, psf = scene
+    found = nd.restore(image, "cider", psf, iterations=3, weights=bad_weights, guard=False, **FEW)
+    assert decibels(found, truth) < decibels(result[0], truth) - 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weights": "none"},
+        {"features": "filter-bank"},
+        {"prior": "tv"},
+        {"seeds": 2},
+        {"sparsity": 0.1},
+        {"background": 1.0, "read_noise": 2.0},
+        {"borders": "reflect"},
+        {"borders": "circular"},
+        {"preset": "paper", "strength": "auto"},
+        {"preset": "paper", "prior": "tv"},
+    ],
+    ids=str,
+)
+def test_every_option(scene, options):
+    image, truth, psf = scene
+    found = nd.restore(image, "cider", psf, **(FEW | {"iterations": 4} | options))
+    assert np.isfinite(found).all()
+    if options.get("preset") != "paper":
+        assert decibels(found, truth) > decibels(image, truth)
+
+
+def test_paper_learns(scene):
+    image, truth, psf = scene
+    few, more = (
+        nd.restore(image, "cider", psf, preset="paper", iterations=n, gain=1.0) for n in (2, 60)
+    )
+    # Its data term does not fix the grey level well: what is alike counts.
+    alike = [np.corrcoef(each.ravel(), truth.ravel())[0, 1] for each in (few, more)]
+    assert alike[1] > max(0.6, alike[0] + 0.1)
+
+
+def test_a_clean_image_is_restored_with_edges(scene):
+    _, truth, psf = scene
+    image = gaussian_filter(100 * truth, 1.5, mode="reflect").astype(np.float32)
+    found, details = nd.restore(
+        image, "cider", psf, iterations=20, strength=1e-3, gain=0.01, weights="none", details=True
+    )
+    assert details.parameters["prior"] == "tv"
+    assert decibels(found, 100 * truth) > decibels(image, 100 * truth) + 1
+
+
+def test_a_stack():
+    rng = np.random.default_rng(0)
+    truth = gaussian_filter(rng.random((9, 30, 27)) ** 8, 1.2)
+    truth *= 80 / truth.max()
+    psf = gaussian_psf((5, 9, 9), 1.2)
+    image = rng.poisson(gaussian_filter(truth, 1.2)).astype(np.float32)
+    found = nd.restore(image, "cider", psf, iterations=12, **FEW)
+    assert found.shape == image.shape
+    assert decibels(found, truth) > decibels(image, truth)
+    with pytest.raises(ParameterError, match="planes"):
+        nd.restore(image, "cider", psf, preset="paper", iterations=2, **FEW)
+
+
+def test_paper_wants_features(scene):
+    image, _, psf = scene
+    with pytest.raises(ParameterError, match="filter-bank"):
+        nd.restore(image, "cider", psf, preset="paper", features="estimates", iterations=2)
+
+
+def test_cancelling_keeps_the_best_so_far_and_more_goes_on(scene):
+    image, truth, psf = scene
+    job = nd.Job(image, "cider", psf, iterations=500, **FEW)
+    steps = job.steps()
+    for step in steps:
+        if step.iteration >= 2:
+            break
+    steps.close()
+    assert decibels(job.estimate(), truth) > decibels(image, truth)
+    job = nd.Job(image, "cider", psf, iterations=3, **FEW)
+    for _ in job.steps():
+        pass
+    for _ in job.more(4):
+        pass
+    assert job.details.iterations == 7
+    assert np.isfinite(job.result).all()
+
+
+def test_gradients_are_left_on_where_they_were(scene):
+    image, _, psf = scene
+    data = torch.from_numpy(image)
+    blur = Convolution(psf, image.shape)
+    for _ in islice(cider(data, blur, iterations=3, level=float(data.mean()), **FEW2), 300):
+        assert torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+
+
+def test_its_own_plan_and_the_papers_schedule():
+    parameters = {"preset": "paper", "weights": "pretrained", "features": "auto"}
+    assert module._schedule(parameters) == 3000
+    marks = [round(3000 * share) for share in module._HALVINGS]
+    assert marks == [2000, 2300, 2700]
+
+
+# --- Its parts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("borders", ["extended", "reflect", "circular", "zero"])
+def test_the_gradient_of_blur_is_its_adjoint(borders):
+    blur = Convolution(gaussian_psf((5, 7), 1.0), (17, 20), borders)
+    x = torch.randn(blur.object_shape, requires_grad=True)
+    weight = torch.randn(blur.data_shape)
+    (zero_shot.blurred(x, blur) * weight).sum().backward()
+    torch.testing.assert_close(x.grad, blur.adjoint(weight))
+
+
+@pytest.mark.parametrize("borders", ["extended", "reflect", "circular"])
+def test_a_piece_makes_the_same_image_as_the_whole(borders):
+    """The object of a piece, cut out of the whole object, is blurred to the piece of the image."""
+    psf = gaussian_psf((7, 9), 1.2, shift=0.4)
+    blur = Convolution(psf, (60, 71), borders)
+    x = torch.rand(blur.object_shape)
+    image = blur(x)
+    pieces = zero_shot.Pieces(blur, 1500)
+    assert pieces.core != blur.data_shape
+    generator = np.random.default_rng(0)
+    for _ in range(10):
+        piece = pieces.random(generator)
+        made = piece.blur(piece.as_object(piece.of(x)))
+        torch.testing.assert_close(made, image[piece.data], atol=1e-5, rtol=1e-4)
+
+
+def test_roughness_is_the_priors():
+    x = torch.rand(12, 14)
+    for order, operator in ((1, gradient), (2, hessian)):
+        lengths = operator(x, (1.0, 0.5)).square().sum(0).sqrt()[1:-1, 1:-1]
+        mine = zero_shot.roughness(x, order, (0.1, 0.2))
+        assert float(mine) == pytest.approx(float(lengths.mean()), rel=1e-3)
+
+
+def test_structural_similarity_is_everyones():
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(0)
+    a = gaussian_filter(rng.random((40, 37)), 1).astype(np.float32)
+    b = (a + 0.05 * rng.random(a.shape)).astype(np.float32)
+    _, full = structural_similarity(
+        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, full=True
+    )
+    found = zero_shot.structural_similarity(torch.from_numpy(a), torch.from_numpy(b))
+    assert float(found) == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_thinned_parts_are_independent_and_unbiased(whole):
+    rng = np.random.default_rng(0)
+    light = np.full((200, 200), 20.0)
+    counts = rng.poisson(light).astype(np.float32)
+    image = torch.from_numpy(counts if whole else 2.5 * counts + 0.3)
+    gain, zero = (1.0, 0.0) if whole else (2.5, 0.3)
+    one, other = zero_shot.thinned(image, 0.8, gain, zero, np.random.default_rng(1))
+    for part in (one, other):
+        assert float(part.mean()) == pytest.approx(float(image.mean()), rel=0.02)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
+    torch.testing.assert_close(0.8 * one + 0.2 * other, image, atol=1e-3, rtol=1e-4)
+
+
+def test_back_projection_sees_white_noise_as_squares_do():
+    blur = Convolution(gaussian_psf((9, 9), 1.5), (64, 64), "circular")
+    residual = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    found = float(zero_shot.BackProjection(blur)(residual))
+    assert found == pytest.approx(0.5 * float(residual.square().mean()), rel=0.15)
