@@ -70,7 +70,7 @@ class TestFindsBack:
         assert math.sqrt((errors**2).mean()) < 0.01
         bound = math.sqrt(sum(found.errors[j] ** 2 for j in waves))
         assert math.sqrt((errors**2).sum()) < max(1.6 * bound, 0.003)
-        assert found.misfit == pytest.approx(1, abs=0.06)
+        assert found.misfit == pytest.approx(1, abs=0.05)
         assert abs(found.structure) < 0.05
         z, y, x = found.positions[0]
         assert (y, x) == pytest.approx(place[1:], abs=0.01)

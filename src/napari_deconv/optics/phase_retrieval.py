@@ -205,7 +205,8 @@ def retrieve_pupil(
     offset
         What the camera shows without light, in units of the image.
     read_noise
-        Its standard deviation, in units of the image.
+        Its standard deviation, in units of the image; 0 to read it, and other noise that is not
+        photons', from the stack's border.
     iterations
         Most steps a fit takes; it stops when nothing changes.
 
@@ -287,7 +288,7 @@ class _Fit:
         )
         self.shared = len(indices) + len(self.amplitudes) + self.fit_diameter
         read = options["read_noise"] / options["gain"]
-        self.pedestal = [max(read**2, _excess(stack)) for stack in stacks]
+        self.pedestal = [read**2 or _excess(stack) for stack in stacks]
         self.stacks = stacks
         # Poisson's variance for the read noise's: added to data and model alike.
         self.data = [
