@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.denoisers import denoisers
 from napari_deconv.operators.gradients import seams
-from napari_deconv.operators.slabs import inner, slabs
+from napari_deconv.operators.slabs import inner, slabs, total
 from napari_deconv.operators.spectra import is_circular
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 
@@ -33,6 +33,8 @@ _FIRST, _STEPS = 8.0, 8
 _ADMM_FIRST, _ENOUGH, _RISE, _LAST = 4.0, 0.9, 1.6, 1e-3
 # Conjugate gradients of a data step: relative residual to reach, and most steps towards it.
 _TOLERANCE, _MOST_STEPS = 1e-3, 60
+# Steps of Newton's method to keep a sum, and how nearly.
+_LEVELS, _SAME_SUM = 20, 1e-4
 
 
 def _noise(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -228,9 +230,29 @@ def _centred(denoise: Denoiser, blur: Convolution, *, positive: bool) -> Denoise
         x = denoise(x, sigma)
         if places:
             x = torch.roll(x, shifts, axes)
-        return x.clamp_(min=0) if positive else x
+        return _positive(x) if positive else x
 
     return denoised
+
+
+def _positive(x: Tensor) -> Tensor:
+    """Return the nearest image without negative values whose sum is that of x.
+
+    To cut negative values off would add light with each step. What is taken off the others instead
+    is found by Newton's method, which comes to its end in a few steps (Michelot 1986,
+    doi:10.1007/BF00938486).
+    """
+    wanted = total(x)
+    if wanted <= 0:
+        return x.clamp_(min=0)
+    level = 0.0
+    for _ in range(_LEVELS):
+        above = x > level
+        excess = total(x[above] - level) - wanted
+        if excess <= _SAME_SUM * wanted:
+            break
+        level += excess / int(above.sum())
+    return x.sub_(level).clamp_(min=0)
 
 
 def _length(x: Tensor) -> float:
