@@ -14,7 +14,7 @@ from napari_deconv.operators.spectra import is_circular
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor
 
@@ -111,7 +111,9 @@ def plug_and_play(
     noise
         Standard deviation s of the noise in the image; automatic measures it.
     """
-    denoise = _centred(denoisers()[denoiser], blur, positive=positive)
+    # ADMM's dual takes back the light that is added by cutting negative values off.
+    cut = None if not positive else _cut if scheme == "admm" else _positive
+    denoise = _centred(denoisers()[denoiser], blur, cut)
     schemes = {"half-quadratic": _half_quadratic, "admm": _admm, "ista": _ista}
     steps = schemes[scheme](data, blur, denoise, float(strength), float(noise))
     yield from islice(steps, iterations)
@@ -217,7 +219,9 @@ class _DataStep:
         return x
 
 
-def _centred(denoise: Denoiser, blur: Convolution, *, positive: bool) -> Denoiser:
+def _centred(
+    denoise: Denoiser, blur: Convolution, cut: Callable[[Tensor], Tensor] | None
+) -> Denoiser:
     """Turn an extended object so that the image stands between its margins, not before them."""
     import torch
 
@@ -230,9 +234,13 @@ def _centred(denoise: Denoiser, blur: Convolution, *, positive: bool) -> Denoise
         x = denoise(x, sigma)
         if places:
             x = torch.roll(x, shifts, axes)
-        return _positive(x) if positive else x
+        return x if cut is None else cut(x)
 
     return denoised
+
+
+def _cut(x: Tensor) -> Tensor:
+    return x.clamp_(min=0)
 
 
 def _positive(x: Tensor) -> Tensor:
