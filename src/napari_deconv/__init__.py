@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     )
     from napari_deconv.optics import Microscope, generate_psf
     from napari_deconv.optics.beads import average_beads, find_beads
+    from napari_deconv.optics.phase_retrieval import retrieve_pupil
     from napari_deconv.optics.setup import Setup
+    from napari_deconv.optics.variant import VariantPsf
     from napari_deconv.registry import methods
     from napari_deconv.simulation import simulate
 
@@ -37,6 +39,7 @@ __all__ = [
     "Microscope",
     "ParameterError",
     "Setup",
+    "VariantPsf",
     "assess",
     "average_beads",
     "estimate_background",
@@ -44,6 +47,7 @@ __all__ = [
     "generate_psf",
     "methods",
     "restore",
+    "retrieve_pupil",
     "simulate",
 ]
 
@@ -59,6 +63,7 @@ _HOMES = {
     "Microscope": "optics",
     "ParameterError": "errors",
     "Setup": "optics.setup",
+    "VariantPsf": "optics.variant",
     "assess": "assessment",
     "average_beads": "optics.beads",
     "estimate_background": "background",
@@ -66,6 +71,7 @@ _HOMES = {
     "generate_psf": "optics",
     "methods": "registry",
     "restore": "engine",
+    "retrieve_pupil": "optics.phase_retrieval",
     "simulate": "simulation",
 }
 
