@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, float]:
     def one(samples: Samples, number: int) -> tuple[Tensor, Tensor]:
         sample = samples[number]
         level = max(float(sample.image.mean()) - sample.background, 1e-6)
-        data = torch.from_numpy((sample.image - sample.background) / np.float32(level))
+        data = torch.from_numpy(((sample.image - sample.background) / level).astype(np.float32))
         image: Tensor = network(
             data, Convolution(sample.psf, data.shape), (sample.noise / level) ** 2
         )

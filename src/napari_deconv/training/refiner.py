@@ -145,7 +145,10 @@ def relative_loss(refined: Tensor, stack: Tensor, truth: Tensor) -> Tensor:
     refined = refined.cpu()
     error = (refined - truth).square().mean((1, 2))
     before = (stack[:, 1] - truth).square().mean((1, 2)) + 1e-4
-    return (error / before).clamp(max=10).mean()
+    relative = error / before
+    # Beyond ten a hopeless image pulls no harder, but still pulls.
+    beyond = 10 * (1 + torch.log(relative.clamp(min=10) / 10))
+    return torch.where(relative < 10, relative, beyond).mean()
 
 
 def decibels(image: Tensor, truth: Tensor) -> Tensor:
