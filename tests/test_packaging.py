@@ -46,6 +46,7 @@ def test_docks_have_their_names() -> None:
         "napari-deconv.psf": "PSF",
         "napari-deconv.background": "Background",
         "napari-deconv.deconvolution": "Deconvolution",
+        "napari-deconv.cider": "CiDeR",
     }
 
 

@@ -83,6 +83,7 @@ def support_map(
     back = odd[(slice(None, None, -1),) * odd.ndim]
     left = ((measured - expected) / variance).astype(np.float32)
     asked = convolve(left, back, borders="reflect")
+    weights = (1 / variance).astype(np.float32)
     # convolve takes kernels of sum 1.
-    scale = (back**2).sum() * convolve((1 / variance).astype(np.float32), back**2, borders="reflect")
+    scale = (back**2).sum() * convolve(weights, back**2, borders="reflect")
     return np.asarray(asked / np.sqrt(np.maximum(scale, 1e-30)), np.float32)

@@ -112,7 +112,7 @@ def plug_and_play(
         Standard deviation s of the noise in the image; automatic measures it.
     """
     # ADMM's dual takes back the light that is added by cutting negative values off.
-    cut = None if not positive else _cut if scheme == "admm" else _positive
+    cut = (_cut if scheme == "admm" else _positive) if positive else None
     denoise = _centred(denoisers()[denoiser], blur, cut)
     schemes = {"half-quadratic": _half_quadratic, "admm": _admm, "ista": _ista}
     steps = schemes[scheme](data, blur, denoise, float(strength), float(noise))
