@@ -35,9 +35,12 @@ _FEATURE_STEPS, PAPER_SMOOTHNESS = 50, 0.06
 # --- The fast preset's ---------------------------------------------------------------------------
 TRAINED = "cider-refiner"
 EXTRACTOR = "cider-extractor"
-_STEPS = {"trained": 30, "scratch": 240}
+_STEPS = {"trained": 25, "scratch": 240}
 # Parts of the photons that the network sees while the others judge it, and how many such splits.
 _SHARE, _SPLITS = 0.8, 4
+# Weakest strength that is searched for: where an image is so clean that photons would want less, it
+# is the PSF that is not exact.
+LEAST = 1e-3
 # Share that is set aside for the guard.
 _GUARDED = 0.1
 _RATES = {"trained": 2e-4, "scratch": 1e-2}
@@ -49,20 +52,6 @@ _CLEAN = 0.03
 _LARGEST = {2: 330 * 330, 3: 48 * 112 * 112}
 # Shares of the network's image in the mean with the classic one that the guard chooses among.
 _MIXTURES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-def _relative_noise(data: Tensor, parameters: Mapping[str, Any]) -> float:
-    """Return the noise of the mean intensity over the light above the background."""
-    variance = parameters["gain"] * max(float(data.mean()), 0.0) + parameters["read_noise"] ** 2
-    return math.sqrt(variance) / typical_level(data, None, parameters)  # type: ignore[arg-type]
-
-
-def _prior(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
-    """Total variation where the image is clean and edges are what is left to find."""
-    del blur
-    if parameters["preset"] == "paper" or _relative_noise(data, parameters) > _CLEAN:
-        return "hessian"
-    return "tv"
 
 
 def _features(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
@@ -106,14 +95,14 @@ def cider(
     data: Tensor,
     blur: Convolution,
     *,
-    iterations: Annotated[int, Range(1, 10000)] = 30,
+    iterations: Annotated[int, Range(1, 10000)] = 25,
     preset: Literal["fast", "paper"] = "fast",
-    prior: Annotated[Literal["auto", "hessian", "tv"], Auto(_prior)] = "auto",
+    prior: Literal["hessian", "tv"] = "hessian",
     strength: Annotated[
         float | Literal["auto"],
         Range(1e-8, 1e2, logarithmic=True),
         Auto(_strength, needs_data=False),
-        Search(4e-4, 1.0, method="variational"),
+        Search(LEAST, 1.0, method="variational"),
     ] = "auto",
     features: Annotated[
         Literal["auto", "estimates", "filter-bank", "extractor"],
@@ -154,7 +143,7 @@ def cider(
         The engineered scheme (fast), or the publication's (paper), for planes only.
     prior
         What the classic image is expected to be like, and with it the network's: of few bends
-        (hessian) or of few edges (tv); automatic decides by the noise.
+        (hessian) or of few edges (tv).
     strength
         Weight of the prior: larger is smoother, smaller keeps more noise. In the paper preset it
         is its lambda, per pixel.
