@@ -43,6 +43,9 @@ class Options:
         Offset to subtract from the PSF; automatic takes it from the faces of raw camera counts.
     psf_energy
         Share of the PSF's energy to keep: what lies outside costs time and memory.
+    psf_error
+        How far the PSF may be wrong, relative to the light: automatic strengths leave alone what is
+        finer than that and the noise. 0 for a simulated image and its own PSF.
     offset
         Counts of the camera without light; subtracted first. Automatic takes the intensity at
         which the image's own noise vanishes.
@@ -78,6 +81,7 @@ class Options:
     ] = "index"
     psf_background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = "auto"
     psf_energy: Annotated[float, Range(0.5, 1), Advanced()] = 0.999
+    psf_error: Annotated[float, Range(0, 0.5), Advanced()] = 0.01
     offset: Annotated[float | Literal["auto"], Unit("counts")] = 0.0
     background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
     gain: Annotated[float | Literal["auto"], Range(1e-9), Unit("counts per photon"), Advanced()] = (

@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.statistics import held_out_likelihood
+from napari_deconv.engine.statistics import effective_offset, held_out_likelihood
 from napari_deconv.engine.stopping import HELD_OUT_SHARE, HeldOut, RelativeChange, split_photons
 from napari_deconv.engine.trial import resolve_parameters
+from napari_deconv.operators.slabs import slabs, total
 from napari_deconv.registry import Chosen, methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import torch
+    from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
     from napari_deconv.engine.problem import Problem
@@ -28,6 +30,8 @@ _STRIDE = 0.5
 # Chi-squared per voxel of a residual that is noise, but for what any estimate takes away with it:
 # in simulations of 20 to 5000 photons the best predictor left 0.9 to 1.05 of it.
 _LEAST_MISFIT = 0.9
+# Credited to every prediction, as specks below zero are rounding.
+_LEAST_PHOTONS = 1e-3
 # Relative change at which a try has come close enough to its result, if the job's own is finer.
 _CLOSE = 2e-3
 
@@ -39,8 +43,8 @@ class StrengthSearch:
     photons set aside falls on both sides, looks half as far away on both sides of the best, and
     takes the top of the parabola through the best three. Where the PSF is not quite the image's
     own, photons are predicted best by an estimate that explains the PSF's errors as well; so the
-    strength is raised until the residual is no smaller than noise (Morozov's discrepancy
-    principle).
+    strength is raised until the residual is no smaller than noise and the PSF's error together
+    (Morozov's discrepancy principle).
 
     Parameters
     ----------
@@ -154,18 +158,31 @@ class StrengthSearch:
             self._scores[place] = max(scores)
         else:
             assert run.estimate is not None
+            prediction = run.blur(run.estimate, borrow=True)
+            photons = run.on_device(self._held_out)
             self._scores[place] = held_out_likelihood(
-                run.on_device(self._held_out),
-                run.blur(run.estimate, borrow=True),
-                run.floor,
-                run.noise,
-                HELD_OUT_SHARE,
+                photons, prediction, run.floor, run.noise, HELD_OUT_SHARE
             )
-            # The noise of fewer photons, scaled up to all of them, is the stronger.
-            misfit = run.statistics[-1].chi_squared
-            if misfit is not None:
-                self._misfits[place] = misfit * (1 - HELD_OUT_SHARE)
+            if run.statistics[-1].chi_squared is not None:
+                self._misfits[place] = _misfit(
+                    run.data, prediction, run.floor, run.noise, options.psf_error
+                )
         run.close()
+
+
+def _misfit(
+    data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise, psf_error: float
+) -> float:
+    """Return chi-squared per voxel, where light is also uncertain by the PSF's own error."""
+    squares, zero = 0.0, effective_offset(noise)
+    for y, p, b in slabs(data, prediction, floor):
+        light = (p / noise.gain).clamp_(min=0)
+        model = light + ((b - zero) / noise.gain + _LEAST_PHOTONS)
+        counts = ((y - zero) / noise.gain).clamp_(min=0)
+        # The noise of fewer photons, scaled up to all of them, is the stronger.
+        variance = model / (1 - HELD_OUT_SHARE) + (psf_error * light) ** 2
+        squares += total((counts - model).square_().div_(variance))
+    return squares / data.numel()
 
 
 def _crossing(places: list[float], misfits: list[float]) -> float:
