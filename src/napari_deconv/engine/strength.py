@@ -83,7 +83,7 @@ class StrengthSearch:
             search = entries[key].search
             if value == "auto" and search is not None:
                 self._parameters[key] = search.middle
-        self._search = entries[name].search
+        self._search = stands_in
         block = problem.block(*problem.lively_region(REGION))
         data = block.data.clip(min=0) if "background" in entries else block.data
         kept, self._held_out = split_photons(data, noise, problem.options.seed)
