@@ -341,8 +341,10 @@ class Method(Entry):
         Numbers of spatial dimensions it works on.
     iterative
         Whether it is a generator of estimates (else it returns one).
-    halo
-        How far beyond a tile it has to see, in sizes of the PSF.
+    halo, margin
+        How far beyond a tile it has to see, in sizes of the PSF; in voxels, where that is more.
+    grid
+        Voxels whose multiples a tile has to start at, along each axis.
     arrays
         Float32 arrays it holds beyond its data and the operator's own, as a function of its
         parameters: (on the estimate's grid, on the data's grid). For the memory forecast.
@@ -364,6 +366,8 @@ class Method(Entry):
     needs_psf: bool = True
     ndim: tuple[int, ...] = (2, 3)
     halo: float = 1.0
+    margin: int = 0
+    grid: int = 1
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
     schedule: Callable[[Mapping[str, Any]], int] | None = None
     warning: str = ""
@@ -413,6 +417,8 @@ def method(
     needs_psf: bool = True,
     ndim: tuple[int, ...] = (2, 3),
     halo: float = 1.0,
+    margin: int = 0,
+    grid: int = 1,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
     schedule: Callable[[Mapping[str, Any]], int] | None = None,
     warning: str = "",
@@ -430,6 +436,8 @@ def method(
             needs_psf,
             ndim,
             halo,
+            margin,
+            grid,
             arrays,
             schedule,
             warning,

@@ -288,7 +288,8 @@ class Job:
         for number, (frame, core) in enumerate(blocks, 1):
             block = problem.block(frame, core)
             details.background = float(np.mean(block.floor))
-            details.psf, details.psf_origin = block.kernel.array, block.kernel.origin
+            if problem.has_psf:
+                details.psf, details.psf_origin = block.kernel.array, block.kernel.origin
             run = problem.start(block, parameters, noise, self._device, rule=rule)
             self._run, self._place = run, (frame, core, block.inner)
             del block

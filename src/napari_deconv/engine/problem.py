@@ -107,7 +107,7 @@ class Problem:
                 "the layer or file that holds it."
             )
         psfs, self._kernel_index = psfs_of(psf, image)
-        ndim = psfs[0].ndim if psfs else min(np.ndim(image), max(method.ndim))
+        ndim = psfs[0].ndim if psfs else self._ndim_without_psf(image)
         if ndim not in method.ndim:
             raise InputError(f"{method.title} does not work on images of {ndim} axes.")
         if not method.iterative and any(isinstance(p, VariantPsf) for p in psfs):
@@ -122,9 +122,11 @@ class Problem:
             raise ParameterError(f"tiles {self.options.tiles} needs {ndim} numbers, one an axis.")
         self.notes: list[str] = []
         self.warnings: list[str] = [method.warning] if method.warning else []
-        self.kernels = [self._kernel(p) for p in psfs]
+        self.has_psf = bool(psfs)
+        self.kernels = [self._kernel(p) for p in psfs] or [_no_blur(ndim)]
         self.halo = tuple(
-            round(method.halo * max(k.array.shape[a] for k in self.kernels)) for a in range(ndim)
+            max(round(method.halo * max(k.array.shape[a] for k in self.kernels)), method.margin)
+            for a in range(ndim)
         )
         self._floor_source = self._background(background, image, region)
         self._blur: tuple[Any, Convolution] | None = None
@@ -159,8 +161,9 @@ class Problem:
         if wanted is None:
             return whole
         if wanted == "auto":
-            return choose_tiles(whole, self.demand(device), budget)
-        return tuple(min(t, n) for t, n in zip(wanted, whole, strict=True))
+            wanted = choose_tiles(whole, self.demand(device), budget)
+        grid = self.method.grid
+        return tuple(min(-(-t // grid) * grid, n) for t, n in zip(wanted, whole, strict=True))
 
     def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
         """Read a piece of a frame with its surroundings."""
@@ -209,6 +212,7 @@ class Problem:
             noise=noise,
             rule=rule,
             held_out=aside,
+            predicts=self.has_psf,
         )
 
     def representative_parts(
@@ -350,6 +354,12 @@ class Problem:
                 data = np.maximum(data, 0)
         return np.ascontiguousarray(data), floor, float(np.mean(gone))
 
+    def _ndim_without_psf(self, image: Any) -> int:
+        """Return how many axes are spatial: as many as there are voxel sizes, or all."""
+        given = len(self.options.spacing or ())
+        most = min(np.ndim(image), max(self.method.ndim))
+        return given if given in self.method.ndim and given < most else most
+
     def _offset(self, noise: Noise) -> Any:
         """Return the counts without light that the user gave or left to be found."""
         if self.options.offset == "auto":
@@ -459,6 +469,11 @@ def _refuse_constant(image: Any) -> None:
         raise InputError(
             f"The image is constant (every value is {image.flat[0]}): there is nothing to restore."
         )
+
+
+def _no_blur(ndim: int) -> Kernel:
+    """Return the kernel of a convolution that changes nothing."""
+    return Kernel(np.ones((1,) * ndim), (0,) * ndim)
 
 
 def _maps_of(kernel: Kernel) -> tuple[int, int]:

@@ -45,6 +45,8 @@ class Run:
         they cost little.
     held_out
         Photons set aside for the rule, and the share of all that they are.
+    predicts
+        Whether ``blur`` is that of the image; else no figures tell how well it is explained.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Run:
         noise: Noise,
         rule: Rule | None = None,
         held_out: tuple[Tensor, float] | None = None,
+        predicts: bool = True,
     ) -> None:
         self.data, self.blur = data, blur
         self.statistics: list[Statistics] = []
@@ -70,7 +73,9 @@ class Run:
         self._started = time.perf_counter()
         self._spent = 0.0
         self._watched: Statistics | None = None
-        blur.observer = self._observe
+        self._predicts = predicts
+        if predicts:
+            blur.observer = self._observe
         result = method.function(data, blur, **parameters)
         self._steps: Iterator[Any]
         self._terms: Mapping[str, float] | None = None
@@ -104,8 +109,9 @@ class Run:
             return
         if not self.statistics or self.statistics[-1].iteration != self.iteration:
             self._measure()
-        self._watched = self.statistics[-1]
-        self.blur(self.estimate, borrow=True)
+        if self._predicts:
+            self._watched = self.statistics[-1]
+            self.blur(self.estimate, borrow=True)
 
     def close(self) -> None:
         """Let go of the method's arrays."""

@@ -1,0 +1,308 @@
+"""Train LUCYD: for a while, in steps that may be watched, stopped and gone on with."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from napari_deconv.networks.lucyd import Lucyd
+from napari_deconv.networks.weights import save_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from napari_deconv.networks.lucyd import Variant
+    from napari_deconv.training.supply import Supply
+
+# Constants of the structural similarity, for intensities from 0 to 1.
+_C1, _C2 = 1e-4, 9e-4
+# Weight of the error's logarithm beside equation 8, and the error below which it does not matter.
+# Without it, noisy images, whose errors are the largest, are all that is learned from.
+_LOGARITHM, _NEGLIGIBLE = 0.02, 3e-4
+# Weight of the squared error of the mean: what is learned shall neither add nor lose light.
+_FLUX = 1.0
+_CLIP = 1.0
+_WARMING = 0.08
+# From this share of the time on, the normalisations are fixed: then what is trained is what will
+# be used, not a network that sees the other images of its batch.
+_FIXED_FROM = 0.6
+# How fast the statistics of the normalisations and the mean of the weights forget.
+_STATISTICS, _MEAN = 0.02, 0.01
+_SECONDS_BETWEEN_SCORES = 45.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes
+    ----------
+    minutes
+        Time in all, earlier runs from the same folder counted in.
+    steps
+        Number of steps in all, in place of a time; for results that can be repeated exactly.
+    batch, side
+        Crops in a step, and their side in voxels.
+    rate
+        Highest learning rate.
+    seed
+        Start of the random numbers.
+    variant
+        Of the network.
+    loss
+        ``"paper"`` for equation 8 alone, over the whole batch; ``"repaired"`` takes it image by
+        image, and adds the logarithm of the error and the error of the mean.
+    """
+
+    minutes: float = 15.0
+    steps: int | None = None
+    batch: int = 4
+    side: int = 32
+    rate: float = 4e-3
+    seed: int = 0
+    variant: Variant = "repaired"
+    loss: Literal["paper", "repaired"] = "repaired"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is.
+
+    Attributes
+    ----------
+    step
+        Steps taken.
+    fraction
+        Share of the plan, 0 to 1.
+    loss
+        Smoothed.
+    score
+        Mean signal to noise, in dB, on pairs kept apart, when it was last measured.
+    best
+        The best score so far; those weights are kept.
+    """
+
+    step: int
+    fraction: float
+    loss: float
+    score: float
+    best: float
+
+
+class Training:
+    """A network that learns from a supply of pairs.
+
+    Parameters
+    ----------
+    supply
+        Pairs to learn from.
+    apart
+        Images and objects to judge by.
+    plan
+        How to train.
+    folder
+        Where to keep what is needed to go on; nothing is kept without it.
+    device
+        Where to compute.
+    start
+        Weights to begin with, in place of random ones.
+    """
+
+    def __init__(
+        self,
+        supply: Supply,
+        apart: tuple[Tensor, Tensor],
+        plan: Plan,
+        *,
+        folder: Path | None = None,
+        device: str = "cpu",
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self._supply, self._device = plan, supply, torch.device(device)
+        self._apart = tuple(each.to(self._device) for each in apart)
+        ndim = apart[0].ndim - 2
+        self.network = Lucyd(ndim, plan.variant)
+        if start is not None:
+            self.network.load_state_dict(start)
+        self.network.to(self._device)
+        for module in _norms(self.network):
+            module.momentum = _STATISTICS
+        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=plan.rate)
+        self.step, self.seconds, self._loss = 0, 0.0, math.nan
+        self.curve: list[tuple[float, float, float]] = []
+        self._mean = _copy(self.network.state_dict())
+        self.best: dict[str, Tensor] = _copy(self._mean)
+        self.score = self.best_score = -math.inf
+        self._checkpoint = None if folder is None else folder / "training.pt"
+        if self._checkpoint is not None and self._checkpoint.exists():
+            self._restore(self._checkpoint)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the plan that is done."""
+        if self.plan.steps is not None:
+            return self.step / self.plan.steps
+        return self.seconds / (60 * self.plan.minutes)
+
+    def steps(self) -> Iterator[Progress]:
+        """Train; may be left at any step, the best weights are in ``best``.
+
+        Yields
+        ------
+        Progress
+            After each step.
+        """
+        before, judged = time.perf_counter(), self.seconds
+        try:
+            while self.fraction < 1:
+                self._take()
+                now = time.perf_counter()
+                self.seconds, before = self.seconds + now - before, now
+                if self.seconds - judged > _SECONDS_BETWEEN_SCORES:
+                    self._judge()
+                    judged = self.seconds
+                yield self._progress()
+        finally:
+            self._judge()
+        yield self._progress()
+
+    def _progress(self) -> Progress:
+        return Progress(self.step, min(self.fraction, 1.0), self._loss, self.score, self.best_score)
+
+    def _take(self) -> None:
+        """Take one step."""
+        plan, fraction = self.plan, self.fraction
+        images, truths = self._supply.batch(self.step, plan.batch, plan.side)
+        images, truths = images.to(self._device), truths.to(self._device)
+        rate = plan.rate * min(1.0, fraction / _WARMING + 1e-3)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
+        self.network.train()
+        if fraction >= _FIXED_FROM and plan.variant == "repaired":
+            for module in _norms(self.network):
+                module.eval()
+        with torch.autocast(self._device.type, torch.bfloat16):
+            restored = self.network(images)
+        loss = (paper_loss if plan.loss == "paper" else repaired_loss)(restored.float(), truths)
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        self._optimiser.step()
+        self.step += 1
+        now = float(loss.detach())
+        self._loss = now if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * now
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self._mean[name].lerp_(value, max(_MEAN, 1 / (self.step + 1)))
+
+    def _judge(self) -> None:
+        """Measure the weights and their mean, and keep the better one if it is the best so far."""
+        scored = {"raw": _copy(self.network.state_dict()), "mean": self._mean}
+        scores = {}
+        for name, state in scored.items():
+            self.network.load_state_dict(state)
+            scores[name] = signal_to_noise(self.network, *self._apart)
+        self.network.load_state_dict(scored["raw"])
+        better = max(scores, key=lambda name: scores[name])
+        self.score = scores[better]
+        if self.score > self.best_score:
+            self.best_score, self.best = self.score, _copy(scored[better])
+        self.curve.append((self.seconds, self._loss, self.score))
+        if self._checkpoint is not None:
+            self._keep(self._checkpoint)
+
+    def _keep(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Any] = {
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "mean": self._mean,
+            "best": self.best,
+            "figures": [self.step, self.seconds, self._loss, self.best_score],
+            "curve": self.curve,
+        }
+        # What there was must survive a run that ends while it writes.
+        beside = path.with_suffix(".new")
+        torch.save(state, beside)
+        beside.replace(path)
+
+    def _restore(self, path: Path) -> None:
+        stored = torch.load(path, weights_only=True, map_location=self._device)
+        self.network.load_state_dict(stored["network"])
+        self._optimiser.load_state_dict(stored["optimiser"])
+        self._mean, self.best, self.curve = stored["mean"], stored["best"], stored["curve"]
+        step, self.seconds, self._loss, self.best_score = stored["figures"]
+        self.step = int(step)
+
+    def save(self, path: Path, settings: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+        """Write the best weights and their card; return the file's SHA-256."""
+        kind = {"variant": self.plan.variant, "ndim": self.network.ndim}
+        tensors = {name: value for name, value in self.best.items() if "num_batches" not in name}
+        about = {
+            "network": f"LUCYD, {self.network.ndim}D, {self.plan.variant}, "
+            f"{sum(p.numel() for p in self.network.parameters()):,} parameters",
+            "steps": self.step,
+            "minutes": round(self.seconds / 60, 1),
+            "batch": f"{self.plan.batch} crops of side {self.plan.side}",
+            "seed": self.plan.seed,
+            "scores": {"on pairs apart, signal to noise in dB": round(self.best_score, 2)},
+            "licence": "BSD-3-Clause; made by the napari-deconv developers",
+        }
+        return save_weights(path, tensors, "lucyd", kind | dict(settings), about | dict(card))
+
+
+def paper_loss(restored: Tensor, truth: Tensor) -> Tensor:
+    """Return equation 8, the similarity taken of the whole batch at once, as the authors do."""
+    error = (restored - truth).square().mean()
+    return error - torch.log((1 + similarity(restored, truth, tuple(range(truth.ndim)))) / 2)
+
+
+def repaired_loss(restored: Tensor, truth: Tensor) -> Tensor:
+    """Return equation 8 image by image, and errors on a scale of dB, and those of the mean."""
+    axes = tuple(range(1, truth.ndim))
+    error = (restored - truth).square().mean(axes)
+    mean = (restored - truth).mean(axes).square()
+    alike = -torch.log((1 + similarity(restored, truth, axes)) / 2)
+    return (error + alike + _LOGARITHM * torch.log(error + _NEGLIGIBLE) + _FLUX * mean).mean()
+
+
+def similarity(one: Tensor, other: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return the structural similarity with one mean and one variance for all of some axes."""
+    mean_one, mean_other = one.mean(axes, keepdim=True), other.mean(axes, keepdim=True)
+    variance_one = (one - mean_one).square().mean(axes)
+    variance_other = (other - mean_other).square().mean(axes)
+    covariance = ((one - mean_one) * (other - mean_other)).mean(axes)
+    a, b = mean_one.reshape(variance_one.shape), mean_other.reshape(variance_one.shape)
+    luminance = (2 * a * b + _C1) / (a.square() + b.square() + _C1)
+    structure = (2 * covariance + _C2) / (variance_one + variance_other + _C2)
+    return luminance * structure
+
+
+@torch.no_grad()
+def signal_to_noise(network: nn.Module, images: Tensor, truths: Tensor) -> float:
+    """Return the mean, over images, of the object's variance over the mean squared error, in dB."""
+    network.eval()
+    ratios = []
+    for image, truth in zip(images, truths, strict=True):
+        with torch.autocast(image.device.type, torch.bfloat16):
+            restored = network(image[None])[0].float()
+        error = (restored - truth).square().mean()
+        ratios.append(float(10 * torch.log10(truth.var() / error.clamp(min=1e-12))))
+    return sum(ratios) / len(ratios)
+
+
+def _norms(network: nn.Module) -> list[Any]:
+    return [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
