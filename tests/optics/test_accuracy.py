@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_deconv.errors import ParameterError
 from napari_deconv.optics import Microscope, focal_shift, generate_psf
 from napari_deconv.optics.instrument import Instrument
+from napari_deconv.optics.intensity import DOUBLE, SINGLE
 
 # NA, immersion, sample, depth (um), pixel (um), shape
 CASES = [
@@ -149,6 +150,6 @@ def test_other_kinds_of_numbers_are_refused():
 def test_ten_digits_need_a_finer_table():
     scope = microscope(1.2, 1.33, 1.33, 0.0)
     single, double = (
-        Instrument(scope).intensity(np.zeros(1), 2.0, dtype) for dtype in ("float32", "float64")
+        Instrument(scope).intensity(np.zeros(1), 2.0, digits) for digits in (SINGLE, DOUBLE)
     )
     assert double.step == pytest.approx(single.step / 2)

@@ -25,8 +25,8 @@ def test_sections_are_those_of_the_psf(modality):
     psf = generate_psf(
         scope, (planes, n, n), (dz, dx, dx), modality=modality, pixel_integration=False
     )
-    np.testing.assert_allclose(seen.lateral, psf[planes // 2] / psf.max(), atol=1e-6)
-    np.testing.assert_allclose(seen.axial, psf[:, n // 2] / psf.max(), atol=1e-6)
+    np.testing.assert_allclose(seen.lateral, psf[planes // 2] / psf.max(), atol=3e-3)
+    np.testing.assert_allclose(seen.axial, psf[:, n // 2] / psf.max(), atol=3e-3)
     x, across, z, along = seen.profiles()
     # The widths that are told are those that are drawn.
     for places, values, width in ((x, across, seen.fwhm[2]), (z, along, seen.fwhm[0])):

@@ -360,7 +360,7 @@ def peak_left(microscope: Microscope) -> tuple[float, bool]:
         # The peak only falls with depth, so that at half of it is a bound.
         microscope, exact = replace(microscope, depth=microscope.depth / 2), False
     places = np.linspace(first, last, min(planes, max(64, _WORK // rays)))
-    peak = Instrument(microscope).intensity(places, 0.0).on_axis().max()
+    peak = Instrument(microscope).on_axis(places).max()
     return float(min(peak, 1.0)), exact
 
 

@@ -13,7 +13,7 @@ from napari_deconv.optics.pixels import Pixels
 from napari_deconv.optics.radial import repeat, to_voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -49,7 +49,8 @@ class Angular:
 
     def weighted(self, weights: NDArray[np.float64]) -> Angular:
         """Return the intensity times ``weights``, one for each stage position."""
-        return self._each(lambda order, values: values * weights[:, None])
+        parts = {m: values * weights[:, None] for m, values in self.parts.items()}
+        return Angular(parts, self.step)
 
     def on_axis(self) -> NDArray[np.float64]:
         """Return the intensity in the middle, one value per stage position."""
@@ -59,15 +60,13 @@ class Angular:
         """Return the mean over a disc of ``radius`` um around each place."""
         if radius == 0:
             return self
-        return self._each(lambda order, values: averages.disc(values, self.step, radius, order))
+        return Angular(averages.disc(self.parts, self.step, radius), self.step)
 
     def repeated(
         self, rings: Sequence[tuple[float, float]], density: float, beyond: float
     ) -> Angular:
         """Return the sum of the intensity and its copies all around; see ``Intensity``."""
-        return self._each(
-            lambda order, values: repeat(values, self.step, rings, density, beyond, order)
-        )
+        return Angular(repeat(self.parts, self.step, rings, density, beyond), self.step)
 
     def voxels(
         self,
@@ -84,6 +83,3 @@ class Angular:
         pixels = Pixels(shape, spacing, exchange=False)
         parts = list(self.parts.items())
         return to_voxels(parts, self.step, pixels, integrate=integrate, dtype=dtype)
-
-    def _each(self, change: Callable[[int, NDArray[np.float64]], NDArray[np.float64]]) -> Angular:
-        return Angular({m: change(m, values) for m, values in self.parts.items()}, self.step)

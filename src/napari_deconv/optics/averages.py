@@ -1,22 +1,22 @@
-"""Means of an intensity over pixels, discs and rings, as products with a sparse matrix.
+"""Means of an intensity over pixels, discs and rings, as products with a matrix.
 
-What is averaged is ``f(r) cos(m phi)`` with an even order m, given by a table of f over the
+What is averaged is ``f(r) cos(m phi)`` of an order m, given by a table of f over the
 radius; the mean over a disc or a ring is of that form again.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_deconv.optics.intensity import DOUBLE, PERIOD
-from napari_deconv.optics.polynomials import gauss_legendre, lagrange
+from napari_deconv.optics.polynomials import gauss_legendre, lagrange, product
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from napari_deconv.optics.pixels import Pixels
 
 WIDTH = DOUBLE.width
-# Rims have many points: each takes few of a table's that was made so much finer.
-FINER, FEW = 8, 6
+RIM = 14  # points of the table that each point of a rim takes
+MATRIX = 2**22  # numbers in a matrix at once
 
 
 def pixel_matrix(
@@ -50,7 +50,7 @@ def pixel_matrix(
     # Where the points are along an axis, in pixels: (part, point).
     along = ((2 * np.arange(parts) + 1 - parts)[:, None] + x) / (2 * parts)
     rows = []
-    for ys, xs in product(along * size[0], along * size[1]):
+    for ys, xs in itertools.product(along * size[0], along * size[1]):
         y, x = np.broadcast_arrays((pixels.y + ys[:, None])[:, None], pixels.x + xs[:, None])
         r = np.sqrt(y**2 + x**2).reshape(weights.size, -1)
         turned = weights
@@ -62,13 +62,9 @@ def pixel_matrix(
 
 
 def disc(
-    values: NDArray[np.float64],
-    step: float,
-    radius: float,
-    order: int = 0,
-    count: int | None = None,
-) -> NDArray[np.float64]:
-    """Return the mean over a disc of ``radius`` um around each place, for a table (z, r).
+    parts: Mapping[int, NDArray[np.float64]], step: float, radius: float, count: int | None = None
+) -> dict[int, NDArray[np.float64]]:
+    """Return the mean over a disc of ``radius`` um around each place, for tables (z, r) by order.
 
     At the first ``count`` places, or at all that can be had.
 
@@ -77,81 +73,85 @@ def disc(
     is an integral of G along its rim. That is smooth and periodic: equidistant points on the rim
     give it to all digits, where a disc on the pixel grid would have a staircase for an edge.
     """
-    means = mean_inside(values, step)
-    field, fine = _finer(means, step)
-    r, cosine, sine = _rim(means.shape[1], step, radius, count)
-    weights = 2 / radius * (radius + r * cosine)
-    return _along_rim(field, fine, radius * cosine + r, radius * sine, weights, order)
+    means = {order: mean_inside(values, step, order) for order, values in parts.items()}
+    return _along_rims(means, step, [(1.0, radius)], count, outwards=True)
 
 
 def rings(
-    values: NDArray[np.float64],
+    parts: Mapping[int, NDArray[np.float64]],
     step: float,
     circles: Sequence[tuple[float, float]],
-    order: int,
     count: int,
-) -> NDArray[np.float64]:
-    """Return a weighted sum of means over circles around each place, for a table (z, r).
+) -> dict[int, NDArray[np.float64]]:
+    """Return a weighted sum of means over circles around each place, for tables (z, r) by order.
 
     ``circles`` are pairs of weight and radius, um; the first ``count`` places are returned.
     """
-    table, fine = _finer(values, step)
-    summed = np.zeros((len(values), count))
-    for weight, radius in circles:
-        r, cosine, sine = _rim(values.shape[1], step, radius, count)
-        weights = np.full_like(r, weight)
-        summed += _along_rim(table, fine, radius * cosine + r, radius * sine, weights, order)
-    return summed
+    return _along_rims(parts, step, circles, count)
 
 
-def mean_inside(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+def mean_inside(values: NDArray[np.float64], step: float, order: int = 0) -> NDArray[np.float64]:
     """Return ``(1 / r**2) * integral of f(r') r' dr' from 0 to r`` for a table (z, r)."""
     n = WIDTH // 2
     ramp = values * (step * np.arange(values.shape[1]))
-    odd = np.concatenate([-ramp[:, n - 1 : 0 : -1], ramp], axis=1)
+    mirrored = ramp[:, n - 1 : 0 : -1] * (1 if order % 2 else -1)
+    whole = np.concatenate([mirrored, ramp], axis=1)
     # From one point to the next: the integral of the polynomial through the points around.
     x, w = gauss_legendre(n + 1)
     _, weights = lagrange((n - 0.5 + x / 2)[:, None], w / 2, 1.0, WIDTH, WIDTH)
     count = values.shape[1] - n
-    rings = sum(w * odd[:, j : j + count] for j, w in enumerate(weights[0]))
+    rings = sum(w * whole[:, j : j + count] for j, w in enumerate(weights[0]))
     inside = step * np.cumsum(rings, axis=1)
     r = step * np.arange(1, count + 1)
     mean: NDArray[np.float64] = np.concatenate([values[:, :1] / 2, inside / r**2], axis=1)
     return mean
 
 
-def _finer(table: NDArray[np.float64], step: float) -> tuple[NDArray[np.float64], float]:
-    """Return a table ``FINER`` times as fine, and its step: few of its points interpolate well."""
-    count = (table.shape[1] - 1) * FINER + 1
-    r = step / FINER * np.arange(count)
-    start, taps = lagrange(r[None], np.ones(1), step, table.shape[1], WIDTH)
-    finer: NDArray[np.float64] = (_matrix(start, taps[:, None], table.shape[1]) @ table.T).T
-    return finer, step / FINER
+def _along_rims(
+    parts: Mapping[int, NDArray[np.float64]],
+    step: float,
+    circles: Sequence[tuple[float, float]],
+    count: int | None,
+    *,
+    outwards: bool = False,
+) -> dict[int, NDArray[np.float64]]:
+    """Return sums of means along circles around each place, of tables (z, r) by order.
 
-
-def _rim(
-    known: int, step: float, radius: float, count: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the radii (r, 1) at which a mean can be had, and the rim's points."""
-    kept = known - math.ceil(radius / step) - WIDTH // 2
-    if count is not None:
-        kept = min(kept, count)
-    # Along the rim the finest period's phase swings by 2 pi radius / (PERIOD step).
-    n = math.ceil(math.pi * radius / (PERIOD * step)) + 12
-    angle = math.pi * (np.arange(n) + 0.5) / n  # below the x axis it is the same
-    return step * np.arange(kept, dtype=np.float64)[:, None], np.cos(angle), np.sin(angle)
-
-
-def _along_rim(
-    table: NDArray[np.float64], step: float, x: Any, y: Any, weights: Any, order: int
-) -> NDArray[np.float64]:
-    if order:
-        weights = weights * np.cos(order * np.arctan2(y, x))
-    start, taps = lagrange(np.hypot(x, y)[None], np.ones(1), step, table.shape[1], FEW)
-    taps *= (weights / x.shape[1])[..., None]
-    matrix = _matrix(start, taps, table.shape[1])
-    averaged: NDArray[np.float64] = (matrix @ table.T).T
-    return averaged
+    ``circles`` are pairs of weight and radius, um. ``outwards``: of a vector field ``f (x, y)``,
+    what points out of the circle, times 2. The points of all circles around one place share the
+    table's radii: added up, they are one dense matrix, whatever the number of planes.
+    """
+    known = next(iter(parts.values())).shape[1]
+    kept = known - math.ceil(max(radius for _, radius in circles) / step) - WIDTH // 2
+    kept = kept if count is None else min(kept, count)
+    means = {order: np.empty((len(table), kept)) for order, table in parts.items()}
+    rows = max(1, MATRIX // known)
+    for first in range(0, kept, rows):
+        r = step * np.arange(first, min(first + rows, kept), dtype=np.float64)[:, None]
+        matrices = {order: np.zeros((len(r), known)) for order in parts}
+        for weight, radius in circles:
+            # Along the rim the finest period's phase swings by 2 pi radius / (PERIOD step).
+            n = math.ceil(math.pi * radius / (PERIOD * step)) + 12
+            angle = math.pi * (np.arange(n) + 0.5) / n  # below the x axis it is the same
+            x, y = r + radius * np.cos(angle), radius * np.sin(angle)
+            weights = np.full_like(x, weight / n)
+            if outwards:
+                weights *= 2 / radius * (radius + r * np.cos(angle))
+            start, taps = lagrange(np.hypot(x, y)[None], np.ones(1), step, known, RIM)
+            taps *= weights[..., None]
+            index = start[..., None] + np.arange(RIM)
+            place = np.abs(index) + known * np.arange(len(r))[:, None, None]
+            turn = np.arctan2(y, x)
+            for order in parts:
+                turned = taps * np.cos(order * turn)[..., None] if order else taps
+                if order % 2:  # beyond the axis it is the opposite
+                    turned = np.where(index < 0, -turned, turned)
+                matrices[order] += np.bincount(
+                    place.ravel(), turned.ravel(), minlength=len(r) * known
+                ).reshape(len(r), known)
+        for order, table in parts.items():
+            means[order][:, first : first + rows] = product(table, matrices[order].T)
+    return means
 
 
 def _points(half: float, period: float, extra: int) -> int:

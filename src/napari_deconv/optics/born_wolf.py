@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from napari_deconv.optics.hankel import hankel, intensity
+from napari_deconv.optics.hankel import along_axis, field, intensity
 from napari_deconv.optics.optical_path import OpticalPath
 from napari_deconv.optics.radial import Radial, radii
 from napari_deconv.registry import Advanced, psf_model
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_deconv.optics.intensity import Sampling
     from napari_deconv.optics.microscope import Microscope
 
@@ -62,9 +64,16 @@ def born_wolf(
     k = 2 * math.pi / wavelength
     s, weights = path.pupil_nodes(wavelength, sampling.z, float(r[-1]), evanescent=False)
     axial = path.axial(s) if defocus == "exact" else n - s**2 / (2 * n)
-    pupil = np.exp(-1j * k * sampling.z[:, None] * axial) * (weights * (2 / na**2))
-    (field,) = hankel([pupil], k * s, r)
-    return Radial(intensity(field), sampling.step)
+    weights = weights * (2 / na**2)
+    if r.size == 1:
+        line = along_axis(weights.astype(np.complex128), k * axial, sampling.z)
+        return Radial(intensity(line)[:, None], sampling.step)
+
+    def waves(z: NDArray[np.float64]) -> list[NDArray[np.complex128]]:
+        return [weights * np.exp(-1j * k * z[:, None] * axial)]
+
+    (light,) = field(waves, sampling.z, k * s, r)
+    return Radial(intensity(light), sampling.step)
 
 
 def without_aberration(microscope: Microscope) -> Microscope:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_deconv.errors import ParameterError
 from napari_deconv.optics.instrument import Instrument
+from napari_deconv.optics.intensity import accuracy
 from napari_deconv.registry import Advanced
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def generate_psf(
     (ny, nx), (dy, dx) = shape[-2:], spacing[-2:]
     # To the corner of the outermost pixel.
     reach = math.hypot((ny // 2 + 0.5) * dy, (nx // 2 + 0.5) * dx)
-    intensity = instrument.intensity(z, reach, dtype)
+    intensity = instrument.intensity(z, reach, accuracy(dtype))
     voxels = intensity.voxels((ny, nx), (dy, dx), integrate=pixel_integration, dtype=dtype)
     return voxels.reshape(shape)
 

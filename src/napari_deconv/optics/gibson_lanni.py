@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from napari_deconv.optics.hankel import hankel, intensity
+from napari_deconv.optics.hankel import along_axis, field, intensity
 from napari_deconv.optics.optical_path import OpticalPath
 from napari_deconv.optics.radial import Radial, radii
 from napari_deconv.registry import Advanced, psf_model
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_deconv.optics.intensity import Sampling
     from napari_deconv.optics.microscope import Microscope
 
@@ -56,10 +58,17 @@ def gibson_lanni(
     """
     path = OpticalPath(microscope)
     r = radii(sampling)
-    k = 2 * math.pi / wavelength
+    k, step = 2 * math.pi / wavelength, sampling.step
     s, weights = path.pupil_nodes(wavelength, sampling.z, float(r[-1]), evanescent=evanescent)
-    phase = path.fixed(s) - sampling.z[:, None] * path.axial(s)
-    pupil = np.exp(1j * k * phase)  # of thousands of radians: float32 would not do
-    pupil *= weights * (2 / microscope.numerical_aperture**2)
-    (field,) = hankel([pupil], k * s, r)
-    return Radial(intensity(field), sampling.step)
+    weights = weights * (2 / microscope.numerical_aperture**2)
+    if r.size == 1:
+        pupil: Any = weights * np.exp(1j * k * path.fixed(s))
+        return Radial(intensity(along_axis(pupil, k * path.axial(s), sampling.z))[:, None], step)
+
+    def waves(z: NDArray[np.float64]) -> list[Any]:
+        # Phases of thousands of radians: float32 would not do.
+        phase = path.fixed(s) - z[:, None] * path.axial(s)
+        return [weights * np.exp(1j * k * phase)]
+
+    (light,) = field(waves, sampling.z, k * s, r)
+    return Radial(intensity(light), step)

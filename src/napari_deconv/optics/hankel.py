@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 from napari_deconv.optics.polynomials import product
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
 RADII = 512  # worked on together, to bound memory
+WAVES = 2**20  # on the axis
+PUPILS = 2**22  # values of pupils held at once, in all planes
 
 
 def hankel(
@@ -56,6 +59,50 @@ def hankel(
             both = product(table, kernel)
             out[:, some].real, out[:, some].imag = both[:planes], both[planes:]
     return sums
+
+
+def field(
+    waves: Callable[[NDArray[np.float64]], Sequence[NDArray[np.complex128]]],
+    z: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+    r: NDArray[np.float64],
+) -> list[NDArray[np.complex128]]:
+    """Return ``hankel(waves(z), ...)``, of as many planes at once as memory should hold."""
+    planes = max(1, PUPILS // frequencies.size)
+    parts = [
+        hankel(waves(z[first : first + planes]), frequencies, r)
+        for first in range(0, z.size, planes)
+    ]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def along_axis(
+    pupil: NDArray[np.complex128], frequencies: NDArray[np.float64], z: NDArray[np.float64]
+) -> NDArray[np.complex128]:
+    """Return ``sum over q of pupil(q) exp(-i frequencies(q) z)``: the field on the axis, (z,).
+
+    At evenly spaced positions as a product of two matrices, of coarse and of fine steps: a
+    thousand planes take the waves of sixty.
+
+    Parameters
+    ----------
+    pupil
+        At ``z = 0``, weights of a quadrature included, (q,).
+    frequencies
+        Radians per um, (q,).
+    z
+        Stage positions, um.
+    """
+    steps = np.diff(z)
+    even = z.size > 2 and np.ptp(steps) < 1e-9 * abs(steps).max()
+    block = math.ceil(math.sqrt(z.size)) if even else 1
+    coarse, fine = z[::block], z[:block] - z[0]
+    field = np.zeros((coarse.size, block), np.complex128)
+    some = max(1, WAVES // (coarse.size + block))
+    for first in range(0, pupil.size, some):
+        f, light = frequencies[first : first + some], pupil[first : first + some]
+        field += np.exp(-1j * np.outer(coarse, f)) @ (light * np.exp(-1j * np.outer(fine, f))).T
+    return field.ravel()[: z.size]
 
 
 def intensity(field: NDArray[np.complex128]) -> NDArray[np.float64]:

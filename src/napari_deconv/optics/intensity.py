@@ -29,16 +29,20 @@ class Accuracy:
         Points to either side over which one polynomial may serve for a whole pixel.
     extra
         Gauss-Legendre points per axis, beyond those that average the finest wave to 1e-5.
+    faint
+        Harmonics around the axis that are weaker, relative to the whole, are left out.
     """
 
     period: int
     width: int
     spread: int
     extra: int
+    faint: float
 
 
-SINGLE = Accuracy(period=8, width=10, spread=8, extra=0)
-DOUBLE = Accuracy(period=16, width=18, spread=3, extra=5)
+SINGLE = Accuracy(period=8, width=10, spread=8, extra=0, faint=1e-6)
+DOUBLE = Accuracy(period=16, width=18, spread=3, extra=5, faint=1e-8)
+SKETCH = Accuracy(period=4, width=8, spread=4, extra=0, faint=1e-3)  # good to 0.3 %, for the eye
 PERIOD = SINGLE.period
 
 
@@ -63,12 +67,15 @@ class Sampling:
     polarised
         Whether this is the light whose polarisation a model is asked for: the laser's where a
         focus lights the sample, else the detected light's.
+    faint
+        Harmonics around the axis that are weaker, relative to the whole, may be left out.
     """
 
     z: NDArray[np.float64]
     step: float
     reach: float
     polarised: bool = True
+    faint: float = 1e-6
 
 
 class Intensity(Protocol):

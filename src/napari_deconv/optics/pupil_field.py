@@ -80,7 +80,7 @@ class PupilModel:
         pixel_integration: bool = True,
         bead_diameter: float = 0.0,
         evanescent: bool = True,
-        apodisation: Apodisation = "none",
+        apodisation: Apodisation = "uniform",
         padding: float = 1.0,
         device: str = "cpu",
         dtype: Literal["float32", "float64"] = "float32",

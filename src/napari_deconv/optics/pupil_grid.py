@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from napari_deconv.optics.microscope import Microscope
 
-Apodisation = Literal["none", "emission", "illumination"]
+Apodisation = Literal["sine", "uniform", "herschel"]
+# Powers of cos(theta) in the pupil's amplitude, for integrals over its area.
+APODISATION = {"sine": -0.5, "uniform": 0.0, "herschel": -1.0}
 
 POINTS = 8  # along a side of a cell of which the mean is taken over points
 BEND = 0.03  # radians by which the mean of the layers' phase may differ from the middle's
@@ -51,9 +53,9 @@ class PupilGrid:
     evanescent
         Whether light beyond the sample's index passes.
     apodisation
-        ``cos(theta)**-0.5`` over the pupil, as an objective that obeys the sine condition takes
-        in a point's light ("emission"), ``cos(theta)**0.5``, as it focuses a laser
-        ("illumination"), or none.
+        The amplitude over the pupil: even ("uniform"), ``cos(theta)**-0.5``, as an objective that
+        obeys the sine condition takes in light and focuses it ("sine"), or ``1 / cos(theta)``
+        ("herschel").
 
     Attributes
     ----------
@@ -76,11 +78,11 @@ class PupilGrid:
         width: float,
         *,
         evanescent: bool = True,
-        apodisation: Apodisation = "none",
+        apodisation: Apodisation = "uniform",
     ) -> None:
         self.microscope, self.wavelength, self.width = microscope, wavelength, width
         self.path = OpticalPath(microscope)
-        na, self._power = microscope.numerical_aperture, _POWERS[apodisation]
+        na, self._power = microscope.numerical_aperture, APODISATION[apodisation]
         side = wavelength / (na * width)  # of a cell, in units of the pupil's radius
         self._inner = 1.0 if evanescent else min(microscope.sample_index / na, 1.0)
         self.half = math.ceil(1 / side + 0.5)
@@ -186,9 +188,6 @@ class PupilGrid:
     ) -> NDArray[np.float64]:
         """Return how far (z, (y, x), points), um, from the axis the ray through each point goes."""
         return ray_slopes(self.path, y, x, aberrations, z)
-
-
-_POWERS = {"none": 0.0, "emission": -0.5, "illumination": 0.5}
 
 
 def ray_slopes(

@@ -18,7 +18,7 @@ from napari_deconv.optics.intensity import accuracy
 from napari_deconv.optics.pixels import Pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -30,6 +30,8 @@ PLANES = 32  # worked on together: what they need stays in the processor's cache
 
 def radii(sampling: Sampling) -> NDArray[np.float64]:
     """Return the radii, um, at which a radial model has to be known."""
+    if sampling.reach == 0:  # the axis alone
+        return np.zeros(1)
     count = math.ceil(sampling.reach / sampling.step) + MARGIN
     return sampling.step * np.arange(count, dtype=np.float64)
 
@@ -66,7 +68,8 @@ class Radial:
         """Return the mean over a disc of ``radius`` um around each place."""
         if radius == 0:
             return self
-        return Radial(np.maximum(averages.disc(self.values, self.step, radius), 0.0), self.step)
+        (means,) = averages.disc({0: self.values}, self.step, radius).values()
+        return Radial(np.maximum(means, 0.0), self.step)
 
     def repeated(
         self, rings: Sequence[tuple[float, float]], density: float, beyond: float
@@ -75,7 +78,8 @@ class Radial:
 
         See ``Intensity``. The table has to hold nearly all light of the plane in focus.
         """
-        return Radial(repeat(self.values, self.step, rings, density, beyond), self.step)
+        (summed,) = repeat({0: self.values}, self.step, rings, density, beyond).values()
+        return Radial(summed, self.step)
 
     def voxels(
         self,
@@ -137,23 +141,26 @@ def to_voxels(
 
 
 def repeat(
-    values: NDArray[np.float64],
+    parts: Mapping[int, NDArray[np.float64]],
     step: float,
     rings: Sequence[tuple[float, float]],
     density: float,
     beyond: float,
-    order: int = 0,
-) -> NDArray[np.float64]:
-    """Return a table (z, r) plus its copies all around: see ``Intensity.repeated``."""
+) -> dict[int, NDArray[np.float64]]:
+    """Return tables (z, r) by order plus their copies all around: see ``Intensity.repeated``."""
     farthest = max([beyond, *(distance for _, distance in rings)])
-    count = values.shape[1] - math.ceil(farthest / step) - averages.WIDTH
-    summed = values[:, :count].copy()
+    known = next(iter(parts.values())).shape[1]
+    count = known - math.ceil(farthest / step) - averages.WIDTH
+    summed = averages.rings(parts, step, rings, count)
+    for order, values in parts.items():
+        summed[order] += values[:, :count]
     if density:
         # Copies everywhere but within ``beyond`` send all light but that from as near as that.
-        summed -= density * math.pi * beyond**2 * averages.disc(values, step, beyond, order, count)
-        if order == 0:
-            summed += density * _total(values, step)
-    return summed + averages.rings(values, step, rings, order, count)
+        for order, means in averages.disc(parts, step, beyond, count).items():
+            summed[order] -= density * math.pi * beyond**2 * means
+        if 0 in summed:
+            summed[0] += density * _total(parts[0], step)
+    return summed
 
 
 def _total(values: NDArray[np.float64], step: float) -> float:

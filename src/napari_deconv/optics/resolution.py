@@ -64,7 +64,7 @@ def expected_fwhm(
     focus = instrument.focus()
 
     def along(z: NDArray[np.float64]) -> NDArray[np.float64]:
-        return instrument.intensity(focus + z, 0.0).on_axis()
+        return instrument.on_axis(focus + z)
 
     def across(shape: tuple[int, int], step: float) -> NDArray[np.float32]:
         intensity = instrument.intensity(np.array([focus]), step * max(shape))
@@ -78,16 +78,30 @@ def expected_fwhm(
     )
 
 
-def _width(profile: Callable[[NDArray[np.float64]], NDArray[Any]], step: float) -> float:
-    """Return the width at half maximum around 0 of a profile, looking as far out as it takes."""
+def width(places: NDArray[np.float64], values: NDArray[Any]) -> float | None:
+    """Return the width at half maximum of a profile around its middle; None if it is wider.
+
+    Parameters
+    ----------
+    places
+        An odd number of them, um, 0 in the middle.
+    values
+        There.
+    """
     from scipy.interpolate import CubicSpline
 
+    half = float(values[places.size // 2]) / 2
+    crossings = CubicSpline(places, np.asarray(values, np.float64) - half).roots(extrapolate=False)
+    below, above = crossings[crossings < 0], crossings[crossings > 0]
+    return float(above.min() - below.max()) if below.size and above.size else None
+
+
+def _width(profile: Callable[[NDArray[np.float64]], NDArray[Any]], step: float) -> float:
+    """Return the width at half maximum around 0 of a profile, looking as far out as it takes."""
     half = FINENESS
     while True:
         places = step * np.arange(-half, half + 1, dtype=np.float64)
-        values = profile(places)
-        crossings = CubicSpline(places, values - values[half] / 2).roots(extrapolate=False)
-        below, above = crossings[crossings < 0], crossings[crossings > 0]
-        if below.size and above.size:
-            return float(above.min() - below.max())
+        found = width(places, profile(places))
+        if found is not None:
+            return found
         half *= 2

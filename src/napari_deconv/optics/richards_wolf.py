@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from napari_deconv.optics.angular import Angular
-from napari_deconv.optics.hankel import hankel, intensity
+from napari_deconv.optics.hankel import along_axis, field, intensity
 from napari_deconv.optics.optical_path import OpticalPath
+from napari_deconv.optics.pupil_grid import APODISATION
 from napari_deconv.optics.radial import Radial, radii
 from napari_deconv.registry import Advanced, psf_model
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from napari_deconv.optics.intensity import Sampling
     from napari_deconv.optics.microscope import Microscope
-
-# Powers of cos(theta) in the pupil's amplitude, for integrals over its area.
-APODISATION = {"sine": -0.5, "uniform": 0.0, "herschel": -1.0}
 
 
 @psf_model(
@@ -87,14 +85,24 @@ def richards_wolf(
     s, weights = path.pupil_nodes(wavelength, sampling.z, float(r[-1]), evanescent=evanescent)
     amplitude = weights * (path.axial(s) / microscope.immersion_index) ** APODISATION[apodisation]
     amplitude /= _brightest(microscope, APODISATION[apodisation])
-    wave = np.exp(1j * k * (path.fixed(s) - sampling.z[:, None] * path.axial(s))) * amplitude
     transmitted_s, transmitted_p, cosine = transmission(microscope, s)
+    if r.size == 1:
+        pupil = (
+            np.exp(1j * k * path.fixed(s)) * amplitude * (transmitted_s + transmitted_p * cosine)
+        )
+        line = intensity(along_axis(pupil, k * path.axial(s), sampling.z))[:, None]
+        return Radial(line, sampling.step)
     terms = (
         transmitted_s + transmitted_p * cosine,
         transmitted_p * (s / microscope.sample_index),
         transmitted_s - transmitted_p * cosine,
     )
-    i0, i1, i2 = hankel([wave * term for term in terms], k * s, r)
+
+    def waves(z: NDArray[np.float64]) -> list[NDArray[np.complex128]]:
+        wave = np.exp(1j * k * (path.fixed(s) - z[:, None] * path.axial(s))) * amplitude
+        return [wave * term for term in terms]
+
+    i0, i1, i2 = field(waves, sampling.z, k * s, r)
     radial = intensity(i0) + 2 * intensity(i1) + intensity(i2)
     if polarisation != "linear":
         return Radial(radial, sampling.step)
