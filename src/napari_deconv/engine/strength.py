@@ -177,7 +177,7 @@ def _misfit(
     squares, zero = 0.0, effective_offset(noise)
     for y, p, b in slabs(data, prediction, floor):
         light = (p / noise.gain).clamp_(min=0)
-        model = light + ((b - zero) / noise.gain + _LEAST_PHOTONS)
+        model = (light + (b - zero) / noise.gain).clamp_(min=_LEAST_PHOTONS)
         counts = ((y - zero) / noise.gain).clamp_(min=0)
         # The noise of fewer photons, scaled up to all of them, is the stronger.
         variance = model / (1 - HELD_OUT_SHARE) + (psf_error * light) ** 2
