@@ -37,7 +37,7 @@ TRAINED = "cider-refiner"
 EXTRACTOR = "cider-extractor"
 _STEPS = {"trained": 25, "scratch": 240}
 # Parts of the photons that the network sees while the others judge it, and how many such splits.
-_SHARE, _SPLITS = 0.8, 4
+_SHARE, _SPLITS = 0.8, {2: 4, 3: 2}
 # Weakest strength that is searched for: where an image is so clean that photons would want less, it
 # is the PSF that is not exact.
 LEAST = 1e-3
@@ -269,7 +269,7 @@ def _fast(
     pieces = zero_shot.Pieces(task.blur, _LARGEST[task.data.ndim])
     if trained or not task.clean:
         parts = []
-        for _ in range(_SPLITS):
+        for _ in range(_SPLITS[task.data.ndim]):
             one, other = zero_shot.thinned(source, _SHARE, task.gain, 0.0, generator)
             parts.append((yield from _part(task, make, one, other)))
     else:
