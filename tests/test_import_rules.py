@@ -42,11 +42,11 @@ MAY_KNOW = {
     "assessment": {"background", "simulation"},
     "simulation": {"optics", "operators"},
     "io": set(),
-    "training": FOUNDATION,
+    "training": FOUNDATION | {"methods"},
     "methods": FOUNDATION,
     "engine": FOUNDATION | {"methods"},
     "demo": FOUNDATION | {"engine", "io", "widgets"},
-    "cli": FOUNDATION | {"engine", "io", "demo"},
+    "cli": FOUNDATION | {"engine", "io", "demo", "training"},
     "widgets": FOUNDATION | {"engine", "io", "cli"},
     "": FOUNDATION | {"engine"},  # the public interface
 }

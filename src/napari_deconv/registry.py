@@ -342,7 +342,8 @@ class Method(Entry):
     iterative
         Whether it is a generator of estimates (else it returns one).
     halo, margin
-        How far beyond a tile it has to see, in sizes of the PSF; in voxels, where that is more.
+        How far beyond a tile it has to see, in sizes of the PSF. A margin is in voxels, and reaches
+        beyond the image's own borders, too, where its mirror image lies.
     grid
         Voxels whose multiples a tile has to start at, along each axis.
     arrays

@@ -24,6 +24,7 @@ COMMANDS = {
     "background": "remove the background of an image",
     "simulate": "make the image a microscope would take of an object",
     "assess": "measure the quality of a result",
+    "train": "train a network on what your microscope does: napari-deconv train lucyd",
     "demo": "a built-in sample from blurred to restored",
 }
 

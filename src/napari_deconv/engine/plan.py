@@ -79,8 +79,9 @@ class Demand:
     def outer(self, core: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape that is read for a core of an image of this shape."""
         beyond = reads_beyond(self.method, self.borders)
+        around = reads_around(self.method, self.borders)
         return tuple(
-            n if c >= n else (c + 2 * h if beyond else min(n, c + 2 * h))
+            n if c >= n and not around else (c + 2 * h if beyond else min(n, c + 2 * h))
             for c, n, h in zip(core, shape, self.halo, strict=True)
         )
 
@@ -113,6 +114,11 @@ def reads_beyond(method: Method, borders: str) -> bool:
     nothing, and is restored no better with it.
     """
     return borders in ("extended", "reflect") and not method.iterative
+
+
+def reads_around(method: Method, borders: str) -> bool:
+    """Whether an image is continued by its mirror image on all sides, cut there or not."""
+    return method.margin > 0 and reads_beyond(method, borders)
 
 
 def choose_tiles(shape: Sequence[int], demand: Demand, budget: float) -> tuple[int, ...]:
@@ -219,9 +225,10 @@ def pace(demand: Demand, shape: Sequence[int]) -> Pace:
 def work(demand: Demand, shape: Sequence[int], tile: Sequence[int]) -> float:
     """Return the work on all blocks of a frame, in units of that on the largest one."""
     beyond = reads_beyond(demand.method, demand.borders)
+    around = reads_around(demand.method, demand.borders)
 
     def read(piece: slice, halo: int, length: int) -> int:
-        if piece == slice(0, length):
+        if piece == slice(0, length) and not around:
             return length
         first, last = piece.start - halo, piece.stop + halo
         return int(last - first if beyond else min(last, length) - max(first, 0))

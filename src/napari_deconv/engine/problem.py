@@ -11,7 +11,7 @@ import numpy as np
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
 from napari_deconv.engine.options import Options, parameters_for
-from napari_deconv.engine.plan import Demand, choose_tiles, reads_beyond
+from napari_deconv.engine.plan import Demand, choose_tiles, reads_around, reads_beyond
 from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.engine.statistics import effective_offset
@@ -169,7 +169,8 @@ class Problem:
         """Read a piece of a frame with its surroundings."""
         borders = self.options.borders
         beyond: Beyond = "reflect" if reads_beyond(self.method, borders) else borders
-        outer, inner = self.source.outer(core, self.halo, beyond)
+        around = reads_around(self.method, borders)
+        outer, inner = self.source.outer(core, self.halo, beyond, around=around)
         data = self.source.read(frame, outer, beyond)
         floor: NDArray[np.float32] | float
         if isinstance(self._floor_source, Source):

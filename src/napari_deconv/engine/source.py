@@ -102,17 +102,23 @@ class Source:
         return max(windows)[2]
 
     def outer(
-        self, core: Sequence[slice], halo: Sequence[int], beyond: Beyond
+        self,
+        core: Sequence[slice],
+        halo: Sequence[int],
+        beyond: Beyond,
+        *,
+        around: bool = False,
     ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Return the slices to read for a core with its halo, and where the core lies in them.
 
-        The halo reaches beyond the region, and beyond the image as ``beyond`` says.
+        The halo reaches beyond the region, and beyond the image as ``beyond`` says: along the axes
+        that are cut, or ``around`` it all.
         """
         outer, inner = [], []
         offsets = self._start[len(self._start) - self._ndim :]
         for axis, (piece, reach, limit) in enumerate(zip(core, halo, self._limits, strict=True)):
             start, stop = piece.start + offsets[axis], piece.stop + offsets[axis]
-            whole = start == 0 and stop == limit
+            whole = start == 0 and stop == limit and not around
             first, last = start - reach, stop + reach
             if beyond in ("extended", "zero"):
                 first, last = max(0, first), min(limit, last)

@@ -9,8 +9,10 @@ from napari_deconv.errors import ParameterError
 from napari_deconv.registry import Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_deconv.networks.lucyd import Lucyd, Parts
@@ -28,26 +30,53 @@ _TOLERANCE = 1.3
 _MAPS = 40.0
 
 
-def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+def darkness(image: NDArray[np.float32]) -> float:
+    """Return the intensity without light: that of the darkest regions."""
     from napari_deconv.background import estimate_offset
 
+    return float(estimate_offset(image))
+
+
+def brightness(image: NDArray[np.float32], level: float) -> float:
+    """Return nearly the brightest intensity above a level, of means that noise hardly changes."""
+    import numpy as np
+    from scipy.ndimage import uniform_filter
+
+    smooth = uniform_filter(image, 3, mode="nearest").ravel()
+    rank = min(int(_BRIGHT * smooth.size), smooth.size - 1)
+    bright = float(np.partition(smooth, rank)[rank]) - level
+    return max(bright, 1e-6 * float(np.abs(image).max()), 1e-30)
+
+
+def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     del blur, parameters
-    return float(estimate_offset(data.cpu().numpy()))
+    return darkness(data.cpu().numpy())
 
 
 def _scale(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
-    import torch
-    from torch.nn import functional
-
     level = parameters["level"]
     if level == "auto":
         level = _level(data, blur, parameters)
-    pool: Callable[..., Tensor] = {2: functional.avg_pool2d, 3: functional.avg_pool3d}[data.ndim]
-    size = [min(3, n) for n in data.shape]
-    smooth = pool(data[None, None], size, stride=1).flatten()
-    rank = max(1, math.ceil(_BRIGHT * smooth.numel()))
-    bright = float(torch.kthvalue(smooth.cpu(), rank).values) - float(level)
-    return max(bright, 1e-6 * float(data.abs().max()), 1e-30)
+    return brightness(data.cpu().numpy(), float(level))
+
+
+def _weights(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+    from napari_deconv.networks.weights import pretrained
+
+    del blur, parameters
+    name = DEFAULTS[data.ndim]
+    if f"lucyd-{name}" not in pretrained():
+        kind = "planes" if data.ndim == 2 else "stacks"
+        raise ParameterError(
+            f"No weights for {kind} come with this version. Train some: "
+            "napari-deconv train lucyd --help tells how; then give their file as weights."
+        )
+    return name
+
+
+def _precision(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+    del blur, parameters
+    return "bfloat16" if _knows_bfloat16(data.device.type) else "float32"
 
 
 @method(
@@ -67,13 +96,15 @@ def lucyd(
     data: Tensor,
     blur: Convolution,
     *,
-    weights: str = "auto",
+    weights: Annotated[str, Auto(_weights)] = "auto",
     shown: Literal["restored", "mask", "estimate", "update"] = "restored",
     level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), Auto(_level)] = "auto",
     scale: Annotated[
         float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(_scale)
     ] = "auto",
-    precision: Annotated[Literal["auto", "float32", "bfloat16"], Advanced()] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(_precision)
+    ] = "auto",
 ) -> Tensor:
     r"""For noisy stacks in a second, without a PSF: a network that was trained on other objects.
 
@@ -115,13 +146,13 @@ def lucyd(
     planes = _planes(depth, blur.spacing, settings, weights)
     if planes != depth:
         image = _resampled(image, planes)
-    half = precision == "bfloat16" or (precision == "auto" and _knows_bfloat16(data.device.type))
+    half = precision == "bfloat16"
     network = network.to(data.device)
     if half:
         network = network.to(memory_format=last)  # type: ignore[call-overload]
     with torch.no_grad(), torch.autocast(data.device.type, torch.bfloat16, enabled=half):
-        parts, inside = run(network, image)
-    made = _chosen(parts, shown)[inside].float()
+        parts = run(network, image)
+    made = _chosen(parts, shown)[tuple(map(slice, image.shape))].float()
     if planes != depth:
         made = _resampled(made, depth)
     if shown != "update":
@@ -132,25 +163,12 @@ def lucyd(
     return blur.extend(made)
 
 
-def run(network: Lucyd, image: Tensor) -> tuple[Parts, tuple[slice, ...]]:
-    """Let a network see an image with its mirror image around it.
+def run(network: Lucyd, image: Tensor) -> Parts:
+    """Let a network see an image, which may grow by a voxel at the end of each axis."""
+    from torch.nn import functional
 
-    Returns
-    -------
-    parts : Parts
-        Of the mirrored image.
-    inside : tuple of slices
-        Where the image itself lies in it.
-    """
-    import torch
-
-    inside = []
-    for axis, length in enumerate(image.shape):
-        more = REACH + length % GRID
-        places = torch.arange(-REACH, length + more, device=image.device) % (2 * length)
-        image = image.index_select(axis, torch.minimum(places, 2 * length - 1 - places))
-        inside.append(slice(REACH, REACH + length))
-    return network.parts(image[None, None]), tuple(inside)
+    odd = [side for length in reversed(image.shape) for side in (0, length % GRID)]
+    return network.parts(functional.pad(image[None, None], odd, mode="replicate"))
 
 
 def _chosen(parts: Parts, shown: str) -> Tensor:
@@ -164,22 +182,14 @@ def _network(weights: str, ndim: int) -> tuple[Lucyd, Mapping[str, Any]]:
     from napari_deconv.networks.lucyd import Lucyd, folded
     from napari_deconv.networks.weights import load_weights, pretrained
 
-    source = DEFAULTS[ndim] if weights == "auto" else weights
-    name = f"lucyd-{source}"
-    known = pretrained()
-    if name not in known and weights == "auto":
-        kind = "planes" if ndim == 2 else "stacks"
-        raise ParameterError(
-            f"No weights for {kind} come with this version. Train some: "
-            "napari-deconv train lucyd --help tells how; then give their file as weights."
-        )
-    loaded = load_weights(name if name in known else source, "lucyd")
+    name = f"lucyd-{weights}"
+    loaded = load_weights(name if name in pretrained() else weights, "lucyd")
     settings = loaded.settings
     if settings.get("ndim") != ndim:
         found = "planes" if settings.get("ndim") == 2 else "stacks"
-        raise ParameterError(f"The weights {source!r} are for {found}; choose others.")
+        raise ParameterError(f"The weights {weights!r} are for {found}; choose others.")
     network = Lucyd(ndim, settings.get("variant", "repaired"))
-    problem = FileError(f"The weights {source!r} are not those of this network: train them anew.")
+    problem = FileError(f"The weights {weights!r} are not those of this network: train them anew.")
     try:
         missing, unknown = network.load_state_dict(loaded.tensors, strict=False)
     except RuntimeError as error:

@@ -14,7 +14,7 @@ from napari_deconv.networks.lucyd import Lucyd
 from napari_deconv.networks.weights import save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -113,7 +113,8 @@ class Training:
     device
         Where to compute.
     start
-        Weights to begin with, in place of random ones.
+        Weights to begin with, in place of random ones: they learn at half the rate, with the
+        statistics of their normalisations fixed.
     """
 
     def __init__(
@@ -132,11 +133,14 @@ class Training:
         ndim = apart[0].ndim - 2
         self.network = Lucyd(ndim, plan.variant)
         if start is not None:
-            self.network.load_state_dict(start)
+            # Batches are counted by no one; files do without.
+            self.network.load_state_dict(start, strict=False)
         self.network.to(self._device)
         for module in _norms(self.network):
             module.momentum = _STATISTICS
-        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=plan.rate)
+        self._rate = plan.rate if start is None else plan.rate / 2
+        self._fixed_from = _FIXED_FROM if start is None else 0.0
+        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=self._rate)
         self.step, self.seconds, self._loss = 0, 0.0, math.nan
         self.curve: list[tuple[float, float, float]] = []
         self._mean = _copy(self.network.state_dict())
@@ -153,7 +157,7 @@ class Training:
             return self.step / self.plan.steps
         return self.seconds / (60 * self.plan.minutes)
 
-    def steps(self) -> Iterator[Progress]:
+    def steps(self) -> Generator[Progress, None, None]:
         """Train; may be left at any step, the best weights are in ``best``.
 
         Yields
@@ -183,11 +187,11 @@ class Training:
         plan, fraction = self.plan, self.fraction
         images, truths = self._supply.batch(self.step, plan.batch, plan.side)
         images, truths = images.to(self._device), truths.to(self._device)
-        rate = plan.rate * min(1.0, fraction / _WARMING + 1e-3)
+        rate = self._rate * min(1.0, fraction / _WARMING + 1e-3)
         for group in self._optimiser.param_groups:
             group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
         self.network.train()
-        if fraction >= _FIXED_FROM and plan.variant == "repaired":
+        if fraction >= self._fixed_from and plan.variant == "repaired":
             for module in _norms(self.network):
                 module.eval()
         with torch.autocast(self._device.type, torch.bfloat16):
@@ -289,14 +293,18 @@ def similarity(one: Tensor, other: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 @torch.no_grad()
 def signal_to_noise(network: nn.Module, images: Tensor, truths: Tensor) -> float:
-    """Return the mean, over images, of the object's variance over the mean squared error, in dB."""
+    """Return the mean, over images, of the object's variance over its mean squared error, in dB.
+
+    Each is fitted to the object by a factor and an offset: what is judged is the shape.
+    """
     network.eval()
     ratios = []
     for image, truth in zip(images, truths, strict=True):
         with torch.autocast(image.device.type, torch.bfloat16):
             restored = network(image[None])[0].float()
-        error = (restored - truth).square().mean()
-        ratios.append(float(10 * torch.log10(truth.var() / error.clamp(min=1e-12))))
+        alike = torch.corrcoef(torch.stack([restored.flatten(), truth.flatten()]))[0, 1]
+        unexplained = (1 - alike.square()).nan_to_num(1.0).clamp(min=1e-12)
+        ratios.append(float(-10 * torch.log10(unexplained)))
     return sum(ratios) / len(ratios)
 
 

@@ -44,6 +44,8 @@ class Recipe:
     settings
         What has to be known to use the weights: ``ratio``, the least and the largest distance of
         planes over the size of pixels that they know.
+    pairs, renewed
+        How many pairs are in memory, and after how many batches one of them is drawn anew.
     """
 
     title: str
@@ -55,10 +57,19 @@ class Recipe:
     variation: Variation
     plan: Plan
     settings: dict[str, Any]
+    pairs: int = 16
+    renewed: int = 25
 
     def supply(self, seed: int) -> Supply:
         """Return pairs to learn from."""
-        return Supply(self.degradation, self.shape, seed, variation=self.variation)
+        return Supply(
+            self.degradation,
+            self.shape,
+            seed,
+            pairs=self.pairs,
+            renewed=self.renewed,
+            variation=self.variation,
+        )
 
     def judged(self, seed: int) -> tuple[Tensor, Tensor]:
         """Return images and objects to judge by."""
