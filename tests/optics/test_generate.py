@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from napari_deconv import registry
 from napari_deconv.errors import ParameterError
 from napari_deconv.optics import Microscope, focal_shift, generate_psf, suggest_shape
+from napari_deconv.optics.instrument import Instrument
 from napari_deconv.optics.intensity import Sampling
 
 SCOPE = Microscope(
@@ -218,3 +220,50 @@ def test_importing_it_loads_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("model", ["gibson-lanni", "richards-wolf", "pupil"])
+def test_the_focus_of_the_deepest_points_takes_little_memory(model):
+    """And is the brightest of a fine scan around it; a naive scan would hold 37 GiB."""
+    scope = Microscope(numerical_aperture=1.4, emission_wavelength=0.52, depth=2000.0)
+    tracemalloc.start()
+    try:
+        shift = focal_shift(scope, model=model)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3e8
+    instrument = Instrument(scope, model)
+    low, high = instrument.foci()
+    everywhere = np.linspace(low, high, 1000)
+    found = instrument.on_axis(np.array([shift]))
+    assert found >= instrument.on_axis(everywhere).max()
+    near = shift + instrument.axial_period() * np.array([-0.02, 0.0, 0.02])
+    assert instrument.on_axis(near).argmax() == 1
+
+
+@pytest.mark.parametrize("modality", ["confocal", "spinning-disk"])
+@pytest.mark.parametrize("pinhole", [0.5, 3.0])
+def test_the_focus_behind_a_pinhole_is_the_brightest_of_all(modality, pinhole):
+    scope = Microscope(
+        numerical_aperture=1.4,
+        emission_wavelength=0.52,
+        excitation_wavelength=0.488,
+        pinhole=pinhole,
+        depth=15.0,
+    )
+    instrument = Instrument(scope, modality=modality)
+    everywhere = np.linspace(1.0, 5.0, 200)
+    best = everywhere[instrument.on_axis(everywhere).argmax()]
+    assert instrument.focus() == pytest.approx(best, abs=0.03)
+
+
+def test_a_suggested_size_has_room_for_the_aberrations_foci():
+    scope, spacing = dataclasses.replace(IDEAL, depth=0.0), (0.2, 0.1, 0.1)
+    plain, spherical, shifted = (
+        suggest_shape(scope, spacing, model="pupil", aberrations=each)
+        for each in ({}, {11: 0.5}, {4: 1.0})
+    )
+    assert spherical[0] > 1.2 * plain[0]
+    # Defocus moves all foci together: no more room than without.
+    assert shifted[0] <= 1.2 * plain[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,8 @@ _LARGEST = 1 << 30
 
 def provenance(method: str, parameters: Mapping[str, Any], **figures: Any) -> dict[str, Any]:
     """Return a record of plain values: what ran, with what, on which versions, when."""
+    from importlib.metadata import version
+
     return {
         "program": f"napari-deconv {version('napari-deconv')}",
         "method": method,

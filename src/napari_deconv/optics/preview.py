@@ -95,7 +95,7 @@ def preview_psf(
     middle = stack[planes // 2]
     peak = float(stack.max())
     x = dx * (np.arange(_ACROSS, dtype=np.float64) - _ACROSS // 2)
-    along: tuple[NDArray[Any], NDArray[Any]] = z, stack[:, _ACROSS // 2, _ACROSS // 2]
+    along: tuple[NDArray[Any], NDArray[Any]] = z, image.on_axis()
     if dz > 1.01 * period / _FINENESS:  # too few planes for the width
         near = period / _FINENESS * np.arange(-4 * _FINENESS, 4 * _FINENESS + 1, dtype=np.float64)
         along = near, instrument.on_axis(focus + near, SKETCH)
