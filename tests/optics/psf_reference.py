@@ -142,24 +142,15 @@ def vector_intensity(scope, z, x, y, wavelength, polarisations, power=-0.5, evan
     cos_i = np.sqrt(1 - (s / scope.immersion_index) ** 2)
     wave = np.exp(1j * k * path) * (w * s * cos_i**power)
     cb, sb = np.cos(beta), np.sin(beta)
-    total = np.zeros((len(z), len(x)))
+    components = []
     for px, py in polarisations:
         in_plane, across = px * cb + py * sb, -px * sb + py * cb
-        fields = (
+        components += [
             np.multiply.outer(tp * cosine, in_plane * cb) - np.multiply.outer(ts, across * sb),
             np.multiply.outer(tp * cosine, in_plane * sb) + np.multiply.outer(ts, across * cb),
             np.multiply.outer(-tp * s / scope.sample_index, in_plane),
-        )
-        for component in fields:
-            # At each place: first the sum over directions, then that over s.
-            ring = np.stack(
-                [
-                    (component * np.exp(1j * k * np.outer(s, a * cb + b * sb))).mean(axis=1)
-                    for a, b in zip(x, y, strict=True)
-                ],
-                axis=1,
-            )
-            total += abs(wave @ ring) ** 2
+        ]
+    total = squares(wave, components, -k * s, cb, sb, x, y)
     # The sum over s in focus, without aberration, of an x polarised field's x component.
     s, w = np.polynomial.legendre.leggauss(400)
     s, w = (1 + s) / 2 * scope.numerical_aperture, w / 2 * scope.numerical_aperture
@@ -190,18 +181,21 @@ def dipole_image(scope, z, x, y, wavelength):
     far = n[2] * cosines[2] / (n[0] * cosines[0])  # Weyl's 1 / kz, and the far field's kz
     wave = np.exp(1j * k * path) * (w * s * far / np.sqrt(cosines[2]))
     cb, sb = np.cos(beta), np.sin(beta)
-    total = np.zeros((len(z), len(x)))
+    components = []
     for dipole in np.eye(3):
         along = dipole[0] * cb + dipole[1] * sb
         to_p = np.multiply.outer(tp * cosines[0], along) - (tp * s / n[0] * dipole[2])[:, None]
         to_s = np.multiply.outer(ts, -dipole[0] * sb + dipole[1] * cb)
-        for component in (to_p * cb - to_s * sb, to_p * sb + to_s * cb):
-            ring = np.stack(
-                [
-                    (component * np.exp(-1j * k * np.outer(s, a * cb + b * sb))).mean(axis=1)
-                    for a, b in zip(x, y, strict=True)
-                ],
-                axis=1,
-            )
-            total += abs(wave @ ring) ** 2
+        components += [to_p * cb - to_s * sb, to_p * sb + to_s * cb]
+    return squares(wave, components, k * s, cb, sb, x, y)
+
+
+def squares(wave, components, frequencies, cb, sb, x, y):
+    """Sum |field|^2 of components (s, direction) at every z and place, plane wave by plane wave."""
+    total = np.zeros((len(wave), len(x)))
+    for place, (a, b) in enumerate(zip(x, y, strict=True)):
+        waves = np.exp(-1j * np.outer(frequencies, a * cb + b * sb)) / len(cb)
+        for component in components:
+            # First the sum over directions, then that over s.
+            total[:, place] += abs(wave @ np.einsum("sd,sd->s", component, waves)) ** 2
     return total

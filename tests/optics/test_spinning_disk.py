@@ -154,12 +154,10 @@ def test_overlapping_holes_are_refused():
         generate_psf(SCOPE, (9, 9), (0.1, 0.1), modality="spinning-disk", pinhole_diameter=250.0)
 
 
-def test_the_grid_of_another_model_agrees():
-    """Rings of holes through the Fourier transform, as models without symmetry have them."""
+def test_a_model_without_symmetry_agrees():
+    """Rings of holes harmonic by harmonic, as light that depends on the direction has them."""
     shape, spacing = (3, 17, 18), (0.6, 0.12, 0.12)
     near = {"pinhole_diameter": 0.4, "pinhole_pitch": 1.5, "pixel_integration": False}
-    a, b = (
-        generate_psf(SCOPE, shape, spacing, model=model, **near, **DISK)
-        for model in ("gibson-lanni", "pupil")
-    )
-    assert reference.relative_error(b, a) < 5e-3
+    a = generate_psf(SCOPE, shape, spacing, **near, **DISK)
+    b = generate_psf(SCOPE, shape, spacing, model="pupil", aberrations={5: 1e-7}, **near, **DISK)
+    assert reference.relative_error(b, a) < 2e-5
