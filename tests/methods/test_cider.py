@@ -140,9 +140,7 @@ def test_paper_learns(scene):
 def test_a_clean_image(scene):
     _, truth, psf = scene
     image = gaussian_filter(100 * truth, 1.5, mode="reflect").astype(np.float32)
-    found = nd.restore(
-        image, "cider", psf, iterations=20, strength=1e-3, gain=0.01, weights="none"
-    )
+    found = nd.restore(image, "cider", psf, iterations=20, strength=1e-3, gain=0.01, weights="none")
     assert decibels(found, 100 * truth) > decibels(image, 100 * truth) + 1
 
 
@@ -267,3 +265,42 @@ def test_back_projection_sees_white_noise_as_squares_do():
     residual = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
     found = float(zero_shot.BackProjection(blur)(residual))
     assert found == pytest.approx(0.5 * float(residual.square().mean()), rel=0.15)
+
+
+def test_the_classic_method_finds_the_strength_and_the_plan_the_steps(scene, monkeypatch):
+    image, _, psf = scene
+    monkeypatch.setitem(module._STEPS, "trained", 3)
+    job = nd.Job(image, "cider", psf, gain=1.0)
+    stages = {step.stage.split(":")[0] for step in job.steps()}
+    assert "Finding the strength" in stages
+    chosen = job.details.choices["strength"]
+    assert module.LEAST <= chosen <= 1
+    assert all(module.LEAST * 0.99 <= value <= 1.01 for value in chosen.values)
+    assert job.details.iterations == 3
+    assert "plan" in job.details.stopped_because
+    # Steps that are asked for are the network's, not those of the search.
+    asked = nd.Job(image, "cider", psf, gain=1.0, iterations=2)
+    for _ in asked.steps():
+        pass
+    assert asked.details.choices["strength"] == chosen
+
+
+def test_the_terms_of_the_loss_are_told(scene):
+    image, _, psf = scene
+    _, details = nd.restore(
+        image, "cider", psf, preset="paper", iterations=3, gain=1.0, details=True
+    )
+    assert details.statistics[-1].terms.keys() == {"1 - SSIM", "prior", "sparsity"}
+
+
+def test_what_is_prepared_first_is_no_step_but_can_be_cancelled(scene):
+    image, _, psf = scene
+    data = torch.from_numpy(image)
+    steps = cider(data, Convolution(psf, image.shape), level=float(data.mean()), **FEW2)
+    waits = 0
+    for step in steps:
+        if step is not None:
+            break
+        waits += 1
+    steps.close()
+    assert waits > 100
