@@ -366,12 +366,12 @@ def test_the_worst_comes_first_and_all_name_real_fields():
 
 
 def test_it_is_told_at_once():
-    """The fastest of a few on a busy machine."""
+    """In the processor's time, the fastest of a few on a busy machine."""
     scope = replace(LIVE, depth=100)
     stack = np.random.default_rng(0).poisson(100, (9, 1024, 1024)).astype(np.uint16)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         advise(scope, (0.2, 0.09, 0.09), image=stack)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1

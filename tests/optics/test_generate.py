@@ -224,18 +224,18 @@ def test_importing_it_loads_nothing_heavy():
 
 @pytest.mark.parametrize("model", ["gibson-lanni", "richards-wolf", "pupil"])
 def test_the_focus_of_the_deepest_points_takes_little_memory(model):
-    """And is the brightest of a fine scan around it; a naive scan would hold 37 GiB."""
-    scope = Microscope(numerical_aperture=1.4, emission_wavelength=0.52, depth=2000.0)
+    """And is the brightest of a fine scan around it; all rays in all planes at once would take a gigabyte."""
+    scope = Microscope(numerical_aperture=1.4, emission_wavelength=0.52, depth=700.0)
     tracemalloc.start()
     try:
         shift = focal_shift(scope, model=model)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 3e8
+    assert most < 1e8
     instrument = Instrument(scope, model)
     low, high = instrument.foci()
-    everywhere = np.linspace(low, high, 1000)
+    everywhere = np.linspace(low, high, 400)
     found = instrument.on_axis(np.array([shift]))
     assert found >= instrument.on_axis(everywhere).max()
     near = shift + instrument.axial_period() * np.array([-0.02, 0.0, 0.02])

@@ -83,9 +83,9 @@ CHOICES = {
 @pytest.mark.parametrize("depth", [0.0, 10.0])
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_quick_look_tells_the_right_figures(name, depth):
-    """Widths to 1 %, the shift to 2 % of a width, and sections to 2 % of the peak.
+    """Widths to 1 %, the shift to 2 % of a width, and sections to 3 % of the peak.
 
-    Coma's peak lies beside the axis, between the lines that are looked along: 2 % along z.
+    Coma's peak lies beside the axis, between the lines that are looked along: 2 % along z, and 2 % of the width for the shift.
     """
     scope, choice = replace(LASER, depth=depth), CHOICES[name]
     seen = preview_psf(scope, **choice)
@@ -98,7 +98,7 @@ def test_a_quick_look_tells_the_right_figures(name, depth):
     psf = generate_psf(scope, (n // 2, n, n), (dz, dx, dx), pixel_integration=False, **choice)
     middle = seen.axial.shape[0] // 2
     some = seen.axial[middle - n // 4 :][: n // 2]
-    np.testing.assert_allclose(some, psf[:, n // 2] / psf.max(), atol=0.02)
+    np.testing.assert_allclose(some, psf[:, n // 2] / psf.max(), atol=0.03)
 
 
 @pytest.mark.parametrize(
