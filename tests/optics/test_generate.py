@@ -224,7 +224,7 @@ def test_importing_it_loads_nothing_heavy():
 
 @pytest.mark.parametrize("model", ["gibson-lanni", "richards-wolf", "pupil"])
 def test_the_focus_of_the_deepest_points_takes_little_memory(model):
-    """And is the brightest of a fine scan around it; all rays in all planes at once would take a gigabyte."""
+    """And is the brightest of a scan; all rays in all planes at once would take a gigabyte."""
     scope = Microscope(numerical_aperture=1.4, emission_wavelength=0.52, depth=700.0)
     tracemalloc.start()
     try:

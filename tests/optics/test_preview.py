@@ -85,7 +85,7 @@ CHOICES = {
 def test_a_quick_look_tells_the_right_figures(name, depth):
     """Widths to 1 %, the shift to 2 % of a width, and sections to 3 % of the peak.
 
-    Coma's peak lies beside the axis, between the lines that are looked along: 2 % along z, and 2 % of the width for the shift.
+    Coma's peak lies beside the axis, between the lines that are looked along: 2 % along z.
     """
     scope, choice = replace(LASER, depth=depth), CHOICES[name]
     seen = preview_psf(scope, **choice)
