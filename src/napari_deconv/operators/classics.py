@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # Richardson-Lucy steps after which an estimate is kept.
 LUCY = (4, 16)
-# Steps of the convex problems: their change is far below the noise by then.
-STEPS = 60
+# Fewest and most steps of the convex problems, and how near their solution is near enough.
+_FEWEST, _MOST, _NEAR = 60, 200, 3e-4
 # Total variation wants this many times the strength that the Hessian's norm does; found on
 # photographs and on actin of 100 photons alike.
 TV_TO_HESSIAN = 1.5
@@ -75,8 +75,11 @@ def classics(
     for prior, weight in convex:
         terms = [(make_prior(prior, blur), weight)]
         problem = Misfit(data, floor, "gaussian", level)
-        for estimate, _ in islice(minimise(problem, blur, terms, positive=True), STEPS):  # noqa: B007
+        solver = islice(minimise(problem, blur, terms, positive=True), _MOST)
+        for step, (estimate, residual) in enumerate(solver, 1):  # noqa: B007
             yield
+            if step >= _FEWEST and residual < _NEAR:
+                break
         channels.append(estimate.clone())
     for steps, estimate in enumerate(lucy(data, blur, floor), 1):
         yield
