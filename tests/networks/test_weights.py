@@ -90,7 +90,7 @@ def test_a_header_that_lies_is_refused(tmp_path):
         load_weights(path, "refiner")
 
 
-@pytest.mark.parametrize("name", pretrained())
+@pytest.mark.parametrize("name", [name for name in pretrained() if name.startswith("cider-")])
 def test_what_comes_along_fits_and_has_a_card(name):
     kind = name.removeprefix("cider-")
     loaded = load_weights(name, kind)
