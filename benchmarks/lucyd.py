@@ -43,7 +43,7 @@ PAPER = {
     (2.0, 70): (0.7995, 19.38),
     (2.0, 100): (0.6311, 16.42),
 }
-CROP, CROPS = (32, 64, 64), 128
+CROP, CROPS = {3: (32, 64, 64), 2: (64, 64)}, 128
 _UNSEEN = 987_654_321
 
 
@@ -53,10 +53,12 @@ def main() -> None:
     parser.add_argument("--oracle", action="store_true", help="with the best Richardson-Lucy")
     parser.add_argument("--seed", type=int, default=_UNSEEN)
     parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--planes", action="store_true", help="the same in planes")
     parser.add_argument("--robust", action="store_true", help="offsets, gains and voxel shapes")
     parser.add_argument("--json")
     given = parser.parse_args()
-    truth = crowd((given.side,) * 3, given.seed)
+    shape = (4 * given.side,) * 2 if given.planes else (given.side,) * 3
+    truth = crowd(shape, given.seed)
     table: dict[str, Any] = {}
     for blur, noise in CELLS:
         image = seen(truth, blur, noise, given.seed)
@@ -112,11 +114,11 @@ def figures(made: Volume, truth: Volume, seed: int) -> dict[str, float]:
     from skimage.metrics import structural_similarity
 
     fit = fitted(made, truth)
-    random = np.random.default_rng([seed, 3])
+    random, crop = np.random.default_rng([seed, 3]), CROP[truth.ndim]
     ssims, psnrs = [], []
     for _ in range(CROPS):
-        starts = random.integers(0, np.array(truth.shape) - CROP + 1)
-        box = tuple(slice(a, a + c) for a, c in zip(starts, CROP, strict=True))
+        starts = random.integers(0, np.array(truth.shape) - crop + 1)
+        box = tuple(slice(a, a + c) for a, c in zip(starts, crop, strict=True))
         x, y = fit[box].astype(np.float64), truth[box].astype(np.float64)
         covariance = np.mean((x - x.mean()) * (y - y.mean()))
         luminance = (2 * x.mean() * y.mean() + 1e-4) / (x.mean() ** 2 + y.mean() ** 2 + 1e-4)

@@ -15,8 +15,8 @@ from problems import gaussian_psf, photographed, relative_rmse, spots
 
 PSF = gaussian_psf((7, 9), (1.2, 1.6))
 IMAGE = photographed(spots((40, 44)), PSF)
-# Those that anyone would use without being warned.
-METHODS = [name for name, method in nd.methods().items() if not method.warning]
+# Those that anyone would use without being warned, and that this PSF means anything to.
+METHODS = [n for n, method in nd.methods().items() if method.needs_psf and not method.warning]
 
 
 def rl(image=IMAGE, psf=PSF, **options):

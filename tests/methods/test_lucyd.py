@@ -70,6 +70,18 @@ def test_tiles_show_no_seams(stack_weights, tiles):
     np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-4 * whole.max())
 
 
+@pytest.mark.parametrize("borders", ["reflect", "zero", "circular"])
+def test_borders(stack_weights, borders):
+    image, fixed = image_of((16, 24, 24)), {"level": 100.0, "scale": 900.0}
+    expected = restore(image, stack_weights, **fixed)
+    found = restore(image, stack_weights, borders=borders, **fixed)
+    if borders == "reflect":
+        np.testing.assert_array_equal(found, expected)
+    else:
+        assert found.shape == image.shape
+        assert not np.allclose(found, expected)
+
+
 def test_the_same_each_time(stack_weights):
     image = image_of((20, 32, 32))
     np.testing.assert_array_equal(restore(image, stack_weights), restore(image, stack_weights))
