@@ -47,6 +47,7 @@ def test_docks_have_their_names() -> None:
         "napari-deconv.background": "Background",
         "napari-deconv.deconvolution": "Deconvolution",
         "napari-deconv.cider": "CiDeR",
+        "napari-deconv.lucyd": "LUCYD",
     }
 
 

@@ -37,7 +37,7 @@ class CiderWidget(DeconvolutionWidget):
 
     def make_task(self, *, preview: bool) -> Restoration:
         """Return the restoration of the layer, or of a part of it."""
-        self._psf_used = psf_arrays(self.psf.layer)
+        self._psf_used = psf_arrays(self.psf_layer)
         return super().make_task(preview=preview)
 
     def start(self, task: Any, *, preview: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtWidgets import QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_deconv.engine.options import OF_ITERATIONS, Options
 from napari_deconv.errors import DeconvolutionError, InputError
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import napari
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
 
     from napari_deconv.assessment.noise import Noise
     from napari_deconv.engine import Details
@@ -102,7 +102,9 @@ class DeconvolutionWidget(Dock):
         self._form_place.setContentsMargins(0, 0, 0, 0)
         column = self.column
         column.addWidget(self.image)
-        column.addLayout(labelled("PSF", self.psf, self.make_psf, tooltip=self.psf.toolTip()))
+        self.psf_row = QWidget()
+        self.psf_row.setLayout(labelled("PSF", self.psf, self.make_psf, tooltip=self.psf.toolTip()))
+        column.addWidget(self.psf_row)
         column.addWidget(self.background)
         column.addWidget(self.lights)
         column.addWidget(self.method)
@@ -185,6 +187,11 @@ class DeconvolutionWidget(Dock):
         """Return the image's combobox."""
         return self.image.choice
 
+    @property
+    def psf_layer(self) -> Image | None:
+        """The PSF's layer, where the method needs one."""
+        return self.psf.layer if self.chosen_method.needs_psf else None
+
     def psf_snapshot(self) -> Snapshot | None:
         """Return the PSF as it is now.
 
@@ -193,11 +200,12 @@ class DeconvolutionWidget(Dock):
         InputError
             When there is none and the method needs one.
         """
-        if self.psf.layer is not None:
-            return Snapshot.of(self.psf.layer)
-        if self.chosen_method.needs_psf:
+        if not self.chosen_method.needs_psf:
+            return None
+        layer = self.psf_layer
+        if layer is None:
             raise InputError("Choose the layer that holds the PSF, or make one: Make…")
-        return None
+        return Snapshot.of(layer)
 
     def options(self, image: Snapshot, psf: Snapshot | None) -> dict[str, Any]:
         """Return what the job is told, without arrays.
@@ -228,7 +236,7 @@ class DeconvolutionWidget(Dock):
         task = Restoration(
             image,
             self.chosen_method.id,
-            psf_arrays(self.psf.layer),
+            psf_arrays(self.psf_layer),
             options,
             region=self.region(layer) if preview else None,
             preview_seconds=None if preview else self.preferences().preview_seconds,
@@ -342,7 +350,7 @@ class DeconvolutionWidget(Dock):
 
     def _look(self) -> None:
         """Look at the layers in a thread, a moment after the last change."""
-        image, psf = self.image.layer, self.psf.layer
+        image, psf = self.image.layer, self.psf_layer
         self.background.refresh()
         if image is None or image.rgb:
             self.checker.abandon()
