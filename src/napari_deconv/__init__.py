@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_deconv.assessment import Assessment, assess
     from napari_deconv.background import estimate_background
-    from napari_deconv.engine import Details, Job, restore
+    from napari_deconv.engine import Details, Job
+    from napari_deconv.engine.restore import restore
     from napari_deconv.errors import (
         DeconvolutionError,
         FileError,
