@@ -152,7 +152,9 @@ def test_the_cameras_offset_is_subtracted_first(method):
     options = {"iterations": 5} if nd.methods()[method].iterative else {}
     expected = nd.restore(IMAGE, method, psf=PSF, **options)
     found = nd.restore(IMAGE + 100, method, psf=PSF, offset=100, **options)
-    assert relative_rmse(found, expected) < 1e-4
+    # A network makes more of rounding than a formula does.
+    learned = nd.methods()[method].group == "learned"
+    assert relative_rmse(found, expected) < (1e-3 if learned else 1e-4)
 
 
 def test_an_offset_that_is_found_is_where_the_noise_vanishes():
