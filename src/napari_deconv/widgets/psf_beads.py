@@ -13,11 +13,8 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
-    QPushButton,
-    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -28,6 +25,7 @@ from napari_deconv.errors import InputError
 from napari_deconv.optics.beads import Averaging
 from napari_deconv.registry import parameters_of
 from napari_deconv.widgets.advice_list import GREEN
+from napari_deconv.widgets.buttons import button, row
 from napari_deconv.widgets.choice import LayerChoice
 from napari_deconv.widgets.field_map import FieldMap
 from napari_deconv.widgets.form import Form, labelled
@@ -90,17 +88,17 @@ class PsfBeads(QWidget):
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.summary.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.pupil = _button(
+        self.pupil = button(
             "Fit a pupil",
             "Find the aberrations that explain the averaged bead (phase retrieval). They are put "
             "into the Theory tab, which then makes a PSF without noise, of any size and voxels.",
         )
-        self.field = _button(
+        self.field = button(
             "Field PSF",
             "Make a PSF that changes over the field of view: beads are averaged in each part of "
             "it, at least three a part. Every iterative method takes it as its PSF.",
         )
-        self.save = _button("Save table…", "Save what was measured on each bead (CSV).")
+        self.save = button("Save table…", "Save what was measured on each bead (CSV).")
         self.average: BeadAverage | None = None
         self.map = FieldMap()
         self.pupil.clicked.connect(self.pupil_asked)
@@ -122,12 +120,7 @@ class PsfBeads(QWidget):
         column.addWidget(self.table)
         column.addWidget(self.map)
         self.afterwards = QWidget()
-        row = QHBoxLayout(self.afterwards)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
-        row.addWidget(self.pupil)
-        row.addWidget(self.field)
-        row.addWidget(self.save)
+        self.afterwards.setLayout(row([(self.pupil, 1), (self.field, 1), (self.save, 1)]))
         column.addWidget(self.afterwards)
         column.addStretch(1)
         for widget in (self.summary, self.table, self.map, self.afterwards):
@@ -187,10 +180,10 @@ class PsfBeads(QWidget):
         self.summary.setText(" ".join(average.report.sentences()))
         self.table.blockSignals(True)
         self.table.setRowCount(len(average.beads))
-        for row, bead in enumerate(average.beads):
+        for line, bead in enumerate(average.beads):
             widths = [f"{1000 * w:.0f}" if np.isfinite(w) else "–" for w in bead.fwhm]
             widths = ["–"] * (3 - len(widths)) + widths
-            cells = [str(row + 1), *widths, f"{bead.snr:.0f}", bead.reason or "used"]
+            cells = [str(line + 1), *widths, f"{bead.snr:.0f}", bead.reason or "used"]
             for column, text in enumerate(cells):
                 item = QTableWidgetItem(text)
                 item.setToolTip(f"<qt>{bead.reason or 'used'}</qt>")
@@ -200,7 +193,7 @@ class PsfBeads(QWidget):
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
-                self.table.setItem(row, column, item)
+                self.table.setItem(line, column, item)
         self.table.resizeRowsToContents()
         header, side = self.table.horizontalHeader(), self.table.verticalHeader()
         assert header is not None
@@ -270,10 +263,3 @@ def bead_points(source: Snapshot, average: BeadAverage) -> Layer:
         "metadata": {KEY: {"kind": "beads", "beads": [asdict(bead) for bead in beads]}},
     }
     return AnyLayer.create(np.array([bead.position[-2:] for bead in beads]), settings, "points")
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(f"<qt>{tooltip}</qt>")
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return button

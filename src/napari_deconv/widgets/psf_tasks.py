@@ -171,13 +171,13 @@ class PupilFit:
         yield Update("Fitting", open_ended=True)
         started = time.perf_counter()
         average = self.average
-        # Photons: the mean bead has this height over its noise.
-        mean = np.asarray(average.mean, np.float64)
-        photons = average.report.snr**2 / max(float(mean.max()), 1e-30)
+        # As many photons at the top as its height over its noise tells.
+        top = float(average.mean.max())
         self.pupil = retrieve_pupil(
-            (mean.clip(min=0) * photons).astype(np.float32),
+            average.mean.clip(min=0),
             average.spacing,
             self.microscope,
             bead_diameter=average.report.bead_diameter,
+            gain=top / average.report.snr**2,
         )
         self.seconds = time.perf_counter() - started

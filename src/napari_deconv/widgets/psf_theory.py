@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +27,7 @@ from napari_deconv.optics.setup import Setup
 from napari_deconv.optics.zernike import name as zernike_name
 from napari_deconv.registry import Entry, Parameter, modalities, parameters_of, psf_models
 from napari_deconv.widgets.advice_list import AdviceList
+from napari_deconv.widgets.buttons import button
 from napari_deconv.widgets.checker import Checker
 from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.explain import title_of
@@ -375,9 +375,7 @@ def _entry(menu: QMenu, title: str, act: Callable[[], None]) -> None:
 
 
 def _menu_button(title: str, tip: str, menu: QMenu) -> QPushButton:
-    button = QPushButton(title)
-    button.setToolTip(f"<qt>{tip}</qt>")
-    button.setMenu(menu)
-    button.setStyleSheet("QPushButton { padding: 3px 2px; }")
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return button
+    made = button(title, tip)
+    made.setMenu(menu)
+    made.setStyleSheet("QPushButton { padding: 3px 2px; }")
+    return made

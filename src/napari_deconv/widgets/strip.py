@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QMenu,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_deconv.widgets.buttons import button, row
 from napari_deconv.widgets.curves import Curves
 
 if TYPE_CHECKING:
@@ -62,23 +61,23 @@ class Strip(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        self.preview = _button(
+        self.preview = _asking(
             "Preview on a region",
             "Try these settings on a part of the image around the middle of the view, before the "
             "whole. It becomes a layer of its own that the next preview replaces.",
             self.preview_asked,
         )
         self.preview.setVisible(preview)
-        self.run = _button(verb, "Do it, as a new layer. No layer is overwritten.", self.run_asked)
+        self.run = _asking(verb, "Do it, as a new layer. No layer is overwritten.", self.run_asked)
         self.run.setProperty("emphasized", True)
         self.run.setStyleSheet("QPushButton { font-weight: bold; }")
-        self.cancel = _button(
+        self.cancel = _asking(
             "Cancel",
             "Stop before the next step. You may keep what was reached.",
             self.cancel_asked,
         )
         self.cancel.setEnabled(False)
-        layout.addLayout(_row([(self.preview, 4), (self.run, 3), (self.cancel, 2)]))
+        layout.addLayout(row([(self.preview, 4), (self.run, 3), (self.cancel, 2)]))
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
@@ -102,30 +101,28 @@ class Strip(QWidget):
         self.say("")
 
     def _add_offers(self, layout: QVBoxLayout) -> None:
-        self.keep = _button(
+        self.keep = _asking(
             "Keep the estimate", "Add what was reached as a layer.", self.keep_asked
         )
-        self.drop = _button("Discard", "Forget it.", self.drop_asked)
+        self.drop = _asking("Discard", "Forget it.", self.drop_asked)
         self.offers = QWidget()
-        self.offers.setLayout(_row([(self.keep, 1), (self.drop, 1)]))
+        self.offers.setLayout(row([(self.keep, 1), (self.drop, 1)]))
         self.offers.hide()
         layout.addWidget(self.offers)
 
     def _add_afterwards(self, layout: QVBoxLayout, *, again: bool) -> None:
-        self.python = _button(
+        self.python = _asking(
             "Copy as Python", "Copy Python code that does the same.", self.python_asked
         )
-        self.command = _button(
+        self.command = _asking(
             "Copy as command", "Copy a shell command that does the same.", self.command_asked
         )
-        self.again = _button("Again on…", "Do the same with another layer.", None)
+        self.again = button("Again on…", "Do the same with another layer.")
         menu = QMenu(self.again)
         menu.aboutToShow.connect(lambda: self.again_menu_opens.emit(menu))
         self.again.setMenu(menu)
         self.again.setVisible(again)
-        self.more = _button(
-            "Continue", "Take further iterations from here, without starting over.", None
-        )
+        self.more = button("Continue", "Take further iterations from here, without starting over.")
         self.more.clicked.connect(lambda: self.continue_asked.emit(self.more_steps.value()))
         self.more_steps = QSpinBox()
         self.more_steps.setRange(1, 10_000)
@@ -137,9 +134,9 @@ class Strip(QWidget):
         rows = QVBoxLayout(self.afterwards)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(6)
-        rows.addLayout(_row([(self.python, 4), (self.command, 4), (self.again, 3)]))
+        rows.addLayout(row([(self.python, 4), (self.command, 4), (self.again, 3)]))
         self.continuing = QWidget()
-        self.continuing.setLayout(_row([(self.more, 1), (self.more_steps, 1)]))
+        self.continuing.setLayout(row([(self.more, 1), (self.more_steps, 1)]))
         rows.addWidget(self.continuing)
         self.afterwards.hide()
         layout.addWidget(self.afterwards)
@@ -154,8 +151,8 @@ class Strip(QWidget):
         self.bar.show()
         self.status.setText("Preparing")
         self.status.show()
-        for button in (self.preview, self.run):
-            button.setEnabled(False)
+        for each in (self.preview, self.run):
+            each.setEnabled(False)
         self.cancel.setEnabled(True)
 
     def end(self) -> None:
@@ -163,8 +160,8 @@ class Strip(QWidget):
         self.bar.hide()
         self.bar.setRange(0, 1000)
         self.status.hide()
-        for button in (self.preview, self.run):
-            button.setEnabled(True)
+        for each in (self.preview, self.run):
+            each.setEnabled(True)
         self.cancel.setEnabled(False)
 
     def show_update(self, update: Update, rate: float | None) -> None:
@@ -222,19 +219,7 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def _button(text: str, tooltip: str, signal: object) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(f"<qt>{tooltip}</qt>")
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    if signal is not None:
-        button.clicked.connect(lambda: signal.emit())  # type: ignore[attr-defined]
-    return button
-
-
-def _row(widgets: Sequence[tuple[QWidget, int]]) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(6)
-    for widget, stretch in widgets:
-        row.addWidget(widget, stretch)
-    return row
+def _asking(text: str, tooltip: str, signal: object) -> QPushButton:
+    made = button(text, tooltip)
+    made.clicked.connect(lambda: signal.emit())  # type: ignore[attr-defined]
+    return made

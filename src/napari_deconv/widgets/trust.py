@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QWidget
 
+from napari_deconv.widgets.buttons import button, row
 from napari_deconv.widgets.tasks import Picture, Update
 from napari_deconv.widgets.torch_thread import import_torch
 
@@ -30,13 +31,13 @@ class Trust(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.support = _button(
+        self.support = button(
             "Is it in the data?",
             "Blur the result again and hold it against the image: a new layer shows by how many "
             "standard deviations of the noise light is missing in the result (red) or not "
             "supported by the data (blue). Within 3, the two agree.",
         )
-        self.spread = _button(
+        self.spread = button(
             f"Spread of {SEEDS} seeds",
             "Restore again with other random numbers: a new layer shows the standard deviation "
             "between the results, which is what chance has added. Takes twice as long as the "
@@ -44,11 +45,7 @@ class Trust(QWidget):
         )
         self.support.clicked.connect(self.support_asked)
         self.spread.clicked.connect(self.spread_asked)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
-        row.addWidget(self.support)
-        row.addWidget(self.spread)
+        self.setLayout(row([(self.support, 1), (self.spread, 1)]))
         self.hide()
 
 
@@ -138,10 +135,3 @@ def centred(psf: NDArray[Any], origin: Sequence[int]) -> NDArray[Any]:
         half = max(place, n - 1 - place)
         margins.append((half - place, half - (n - 1 - place)))
     return np.pad(psf, margins)
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(f"<qt>{tooltip}</qt>")
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return button
