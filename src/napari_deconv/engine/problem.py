@@ -69,22 +69,19 @@ class VariantKernel(Kernel):
         Eigen-PSFs, cut as the mean one is.
     model
         Tells their weights at the places of the image.
-    image_shape
-        Shape of the image that is restored.
     circular
-        Whether that image repeats itself.
+        Whether the image repeats itself.
     """
 
     components: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     model: VariantPsf | None = None
-    image_shape: tuple[int, ...] = ()
     circular: bool = False
 
     def weights(self, places: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the maps at places of the image."""
         assert self.model is not None
         if self.circular:
-            places = [p % n for p, n in zip(places, self.image_shape, strict=True)]
+            places = [p % n for p, n in zip(places, self.model.image_shape, strict=True)]
         return self.model.weights(places)
 
 
@@ -427,7 +424,6 @@ class Problem:
             mean.warnings,
             components,
             psf,
-            whole,
             options.borders == "circular",
         )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_deconv.assessment.noise import Noise
 
 # Fewest photons that a prediction may promise: rounding makes specks below zero in the dark.
-_LEAST = 1e-3
+LEAST_PHOTONS = 1e-3
 
 
 @dataclass
@@ -71,7 +71,7 @@ def misfit(data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise) -> tup
     deviance = squares = 0.0
     zero = effective_offset(noise)
     for y, p, b in slabs(data, prediction, floor):
-        model = ((p + (b - zero)) / noise.gain).clamp_(min=_LEAST)
+        model = ((p + (b - zero)) / noise.gain).clamp_(min=LEAST_PHOTONS)
         counts = ((y - zero) / noise.gain).clamp_(min=0)
         deviance += total(torch.xlogy(counts, counts / model) - counts + model)
         squares += total((counts - model).square_().div_(model))
@@ -96,6 +96,6 @@ def held_out_likelihood(
     """
     likelihood, zero = 0.0, effective_offset(noise)
     for n, p, b in slabs(photons, prediction, floor):
-        model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=_LEAST)
+        model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=LEAST_PHOTONS)
         likelihood += total(n * model.log() - model)
     return likelihood / photons.numel()

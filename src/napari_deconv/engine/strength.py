@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.statistics import effective_offset, held_out_likelihood
+from napari_deconv.engine.statistics import (
+    LEAST_PHOTONS,
+    effective_offset,
+    held_out_likelihood,
+)
 from napari_deconv.engine.stopping import HELD_OUT_SHARE, HeldOut, RelativeChange, split_photons
 from napari_deconv.engine.trial import resolve_parameters
 from napari_deconv.operators.slabs import slabs, total
@@ -30,8 +34,6 @@ _STRIDE = 0.5
 # Chi-squared per voxel of a residual that is noise, but for what any estimate takes away with it:
 # in simulations of 20 to 5000 photons the best predictor left 0.9 to 1.05 of it.
 _LEAST_MISFIT = 0.9
-# Credited to every prediction, as specks below zero are rounding.
-_LEAST_PHOTONS = 1e-3
 # Relative change at which a try has come close enough to its result, if the job's own is finer.
 _CLOSE = 2e-3
 
@@ -177,7 +179,7 @@ def _misfit(
     squares, zero = 0.0, effective_offset(noise)
     for y, p, b in slabs(data, prediction, floor):
         light = (p / noise.gain).clamp_(min=0)
-        model = (light + (b - zero) / noise.gain).clamp_(min=_LEAST_PHOTONS)
+        model = (light + (b - zero) / noise.gain).clamp_(min=LEAST_PHOTONS)
         counts = ((y - zero) / noise.gain).clamp_(min=0)
         # The noise of fewer photons, scaled up to all of them, is the stronger.
         variance = model / (1 - HELD_OUT_SHARE) + (psf_error * light) ** 2

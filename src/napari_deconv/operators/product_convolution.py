@@ -15,6 +15,7 @@ are the convolution of model 2.1.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -107,7 +108,6 @@ class ProductConvolution(Convolution):
         total_shape = self.object_shape if weighed_at_source else self.data_shape
         self._total = torch.empty(total_shape, dtype=self.dtype, device=self.device)
         self.sensitivity = self._sensitivity(float(psf.sum()))
-        self.norm_squared = self._largest_eigenvalue()
 
     def __call__(self, estimate: Tensor, *, borrow: bool = False) -> Tensor:
         """Project: ``H x``; see :meth:`Convolution.__call__`."""
@@ -217,18 +217,24 @@ class ProductConvolution(Convolution):
             places.append(first + np.where(before, index - whole, index).astype(np.float64))
         return places
 
-    def _largest_eigenvalue(self) -> float:
-        """Return a bound of ``|H|^2`` from the power method, begun with light everywhere."""
+    @cached_property
+    def norm_squared(self) -> float:  # type: ignore[override]
+        """A bound of ``|H|^2`` from the power method, begun with light everywhere.
+
+        Found when it is first asked for: it takes a dozen projections there and back.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(0)
         vector = torch.rand(self.object_shape, generator=generator, dtype=self.dtype)
         vector = vector.add_(0.5).to(self.device)
         largest = 0.0
+        observer, self.observer = self.observer, None
         for _ in range(_STEPS):
             vector = vector / vector.norm()
             vector = self.adjoint(self(vector, borrow=True))
             largest = float(vector.norm())
+        self.observer = observer
         bound = sum(
             float(m.abs().max()) * float(h.abs().max())
             for m, h in zip(self._maps, self._otfs, strict=True)

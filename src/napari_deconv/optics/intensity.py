@@ -82,8 +82,8 @@ class Intensity(Protocol):
     """Intensity around a point at each stage position.
 
     ``Radial`` is the one for models that are the same in all directions, ``Angular`` for those
-    that look the same after half a turn. Another model brings its own; these verbs are all that
-    modalities and ``generate_psf`` ask of it.
+    that look the same after half a turn, ``Polar`` for those without symmetry. These verbs are all
+    that modalities and ``generate_psf`` ask of it.
     """
 
     def __mul__(self: Self_, other: Self_) -> Self_:

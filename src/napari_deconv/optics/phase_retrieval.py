@@ -307,6 +307,7 @@ class _Fit:
                 self.model.amplitude_basis.to(torch.complex64),
             ]
         )
+        self.all = torch.cat([self.factors, self.moves])
 
     def start(self) -> NDArray[np.float64]:
         """Return numbers without aberration, each bead where it is brightest.
@@ -386,7 +387,7 @@ class _Fit:
         if not derive:
             return image, None
         parts = []
-        for factors in torch.split(torch.cat([self.factors, self.moves]), 4):
+        for factors in torch.split(self.all, 4):
             fields = self.model.field(factors[:, None] * pupil)
             # 2 Re(conj(U) dU)
             rise = 2 * (field.real * fields.real + field.imag * fields.imag)

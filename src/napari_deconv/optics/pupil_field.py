@@ -55,7 +55,7 @@ class PupilModel:
     evanescent, apodisation
         As for the PSF model ``pupil``.
     padding
-        How much wider the field is than the rule of ``pupil`` has it.
+        How much wider the field is than ``field_width`` has it.
     device, dtype
         Of the tensors; float32 is good to 1e-6 of the peak, as phases are prepared in float64.
 
@@ -117,7 +117,7 @@ class PupilModel:
             self.z = self.z[0] + (self.z[1] - self.z[0]) * more
         places = [self._places(n, d) for n, d in zip(shape[-2:], spacing[-2:], strict=True)]
         reach = math.hypot(*(abs(each).max() for each in places))
-        width = padding * field_width(microscope, {}, self.z, reach)
+        width = padding * field_width(microscope, self.z, reach)
         self.grid = PupilGrid(
             microscope, self.wavelength, width, evanescent=evanescent, apodisation=apodisation
         )

@@ -107,29 +107,24 @@ class PupilGrid:
         s: NDArray[np.float64] = self.microscope.numerical_aperture * np.hypot(self.y, self.x)
         return s
 
-    def light(
-        self, z: NDArray[np.float64], aberrations: Mapping[int, float] | None = None
-    ) -> NDArray[np.complex128]:
+    def light(self, z: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Return the pupil (z, points) at stage positions, means over the cells.
 
         Parameters
         ----------
         z
             Stage positions, um.
-        aberrations
-            Noll indices and coefficients of the wavefront, um rms.
         """
-        given = aberrations or {}
-        opd, axial = self._opd(self.y, self.x, given)
+        opd, axial = self._opd(self.y, self.x)
         opd, axial = (
             opd + self._curved(self.path.fixed_slope),
             axial + self._curved(self.path.axial_slope),
         )
-        slopes = self._slopes(self.y, self.x, given, z)
+        slopes = ray_slopes(self.path, self.y, self.x, {}, z)
         fade = np.sinc(slopes / self.width).prod(axis=1)
         k = 2j * math.pi / self.wavelength
         pupil: NDArray[np.complex128] = self.weight * fade * np.exp(k * (opd - z[:, None] * axial))
-        opd, axial = self._opd(self._fine_y, self._fine_x, given)
+        opd, axial = self._opd(self._fine_y, self._fine_x)
         static = self._fine_weight * np.exp(k * opd)
         for plane, position in zip(pupil, z, strict=True):
             plane[self._rough] = (static * np.exp(-k * position * axial)).sum(axis=1)
@@ -169,25 +164,13 @@ class PupilGrid:
         return cosine**self._power
 
     def _opd(
-        self, y: NDArray[np.float64], x: NDArray[np.float64], aberrations: Mapping[int, float]
+        self, y: NDArray[np.float64], x: NDArray[np.float64]
     ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
         """Return what is fixed of the optical path, and what each um of z takes; 0 on the axis."""
         s = self.microscope.numerical_aperture * np.hypot(y, x)
         # Without the axis's own path, of thousands of radians.
         fixed = self.path.fixed(s) - self.path.fixed(np.zeros(1)).real
-        for j, coefficient in aberrations.items():
-            fixed += coefficient * zernike.basis([j], y, x)[0]
         return fixed, self.path.axial(s) - self.microscope.immersion_index
-
-    def _slopes(
-        self,
-        y: NDArray[np.float64],
-        x: NDArray[np.float64],
-        aberrations: Mapping[int, float],
-        z: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Return how far (z, (y, x), points), um, from the axis the ray through each point goes."""
-        return ray_slopes(self.path, y, x, aberrations, z)
 
 
 def ray_slopes(
@@ -230,7 +213,6 @@ def ray_slopes(
 
 def field_width(
     microscope: Microscope,
-    aberrations: Mapping[int, float],
     z: NDArray[np.float64],
     reach: float,
 ) -> float:
@@ -241,14 +223,14 @@ def field_width(
 
     Parameters
     ----------
-    microscope, aberrations, z
+    microscope, z
         As for ``ray_slopes``.
     reach
         Largest distance from the axis, um.
     """
     y, x = polar(np.sqrt((np.arange(32) + 0.5) / 32), 24)
     ends = np.array([z.min(), z.max()])
-    slopes = ray_slopes(OpticalPath(microscope), y, x, aberrations, ends)
+    slopes = ray_slopes(OpticalPath(microscope), y, x, {}, ends)
     spread = np.quantile(abs(slopes).max(axis=1), 1 - BEYOND, axis=1).max()
     rings = 16 * microscope.emission_wavelength / microscope.numerical_aperture
     return max(1.75 * (float(spread) + reach), 2.8 * reach, reach + rings)
