@@ -11,7 +11,7 @@ import numpy as np
 from napari_deconv.operators.gradients import weights as axis_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -269,9 +269,3 @@ def thinned(
         torch.from_numpy((part * gain + zero).astype(np.float32)).to(data.device) for part in parts
     )
     return first, second
-
-
-def forever(count: int) -> Iterator[int]:
-    """Yield 0 to count - 1 over and over."""
-    while True:
-        yield from range(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -67,7 +68,8 @@ def _strength(data: None, blur: None, parameters: Mapping[str, Any]) -> float | 
 def _schedule(parameters: Mapping[str, Any]) -> int:
     if parameters["preset"] == "paper":
         return PAPER_STEPS
-    # Where the network comes trained, a few steps adapt it.
+    # Where the network comes trained, a few steps adapt it. (For stacks it does not, but as many
+    # as a random network asks for take an hour there: they are left to the user.)
     scratch = parameters["weights"] == "none" or parameters["features"] not in ("auto", "estimates")
     return _STEPS["scratch" if scratch else "trained"]
 
@@ -151,8 +153,8 @@ def cider(
         What the network is given: classic estimates side by side (estimates), filtered images that
         are deconvolved one by one (filter-bank), or those of a trained feature extractor.
     weights
-        Trained weights of the refiner or, with its features, of the extractor: a name or a
-        safetensors file; "pretrained" takes ours, "none" begins with a random network.
+        Trained weights: "pretrained" takes our refiner's, "none" begins with a random network;
+        else a name or a safetensors file. Of the extractor none come along: give a file with it.
     seeds
         Networks that are fitted, each with random numbers of its own; the result is their mean.
     guard
@@ -427,11 +429,11 @@ def _fit(
     rate = _RATES["trained" if trained else "scratch"]
     optimisers = [torch.optim.Adam(each.parameters(), lr=rate) for each in networks]
     copying = 0 if trained else round(_COPYING * task.steps)
-    order = zero_shot.forever(len(parts))
+    order = cycle(parts)
     back_projection = None
     step = 0
     while True:
-        part = parts[next(order)]
+        part = next(order)
         piece = pieces.random(generator)
         if task.clean and not trained and (back_projection is None or piece.blur is not task.blur):
             back_projection = zero_shot.BackProjection(piece.blur)
@@ -540,7 +542,8 @@ def _paper(task: _Task, features: str, weights: str, seed: int) -> Iterator[Any]
         raise ParameterError("The paper's preset is for planes; take the fast one for stacks.")
     if features == "estimates":
         raise ParameterError(
-            "The paper's preset works on deconvolved features: choose filter-bank or extractor."
+            "The paper's preset works on deconvolved features: choose filter-bank, or extractor "
+            "with a file of its weights."
         )
     brightest = max(float((task.data - task.floor).max()), 1e-30)
     y = ((task.data - task.floor) / brightest).clamp(min=0)

@@ -30,7 +30,7 @@ class Extractor(nn.Module):
     Notes
     -----
     Input of axes (batch, 1, y, x), of a typical intensity of 1; output (batch, features, y, x).
-    Beyond the border the image is mirrored.
+    Beyond the border its outermost pixels go on.
     """
 
     def __init__(self, features: int = FEATURES, size: int = 5) -> None:

@@ -51,7 +51,7 @@ class Gaussians:
     ----------
     blur, noise
         Ranges of the blur's standard deviation in voxels and of the noise's in 8-bit grey levels;
-        drawn evenly, or from all ``levels`` where these are given.
+        drawn evenly.
     blurs, noises
         Values to draw from in place of a range; empty for a range.
     faint
