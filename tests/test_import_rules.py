@@ -42,13 +42,14 @@ MAY_KNOW = {
     "assessment": {"background", "simulation"},
     "simulation": {"optics", "operators"},
     "io": set(),
-    "training": FOUNDATION | {"methods"},
-    "methods": FOUNDATION,
-    "engine": FOUNDATION | {"methods"},
+    "identification": FOUNDATION,
+    "training": FOUNDATION | {"identification", "methods"},
+    "methods": FOUNDATION | {"identification"},
+    "engine": FOUNDATION | {"identification", "methods", "io"},
     "demo": FOUNDATION | {"engine", "io", "widgets"},
-    "cli": FOUNDATION | {"engine", "io", "demo", "training"},
-    "widgets": FOUNDATION | {"engine", "io", "cli"},
-    "": FOUNDATION | {"engine"},  # the public interface
+    "cli": FOUNDATION | {"engine", "identification", "io", "demo", "training"},
+    "widgets": FOUNDATION | {"engine", "identification", "io", "cli"},
+    "": FOUNDATION | {"engine", "identification"},  # the public interface
 }
 
 
