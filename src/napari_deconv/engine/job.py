@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.engine import devices
+from napari_deconv.engine.blocks import Piece, Settled, Work
 from napari_deconv.engine.forecast import forecast
-from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.plan import Forecast, cores
+from napari_deconv.engine.options import OF_ITERATIONS, stopping_rule
 from napari_deconv.engine.problem import Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
-from napari_deconv.engine.stopping import RelativeChange
 from napari_deconv.engine.strength import StrengthSearch
 from napari_deconv.engine.trial import Trial, resolve_parameters
 from napari_deconv.errors import JobError
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deconv.assessment.noise import Noise
-    from napari_deconv.engine.run import Run
+    from napari_deconv.engine.plan import Forecast
+    from napari_deconv.engine.source import Source
     from napari_deconv.engine.statistics import Statistics
 
 # A person sees no more than twenty pictures a second, and an event loop bears no more.
@@ -159,11 +160,37 @@ class Job:
         self._image = image
         self._shrink = 1.0
         self._keep = True
-        self._run: Run | None = None
-        self._place: tuple[Any, ...] = ()
+        self._psf, self._region, self._given = psf, region, options
+        self._work: Work | None = None
+        self._piece: Piece | None = None
         self._output: NDArray[np.float32] | None = None
         self.result: NDArray[np.float32] | None = None
         self.details = Details(method, warnings=self._problem.warnings, notes=self._problem.notes)
+
+    @property
+    def source(self) -> Source:
+        """The image as it is read."""
+        return self._problem.source
+
+    @property
+    def background(self) -> Source | None:
+        """The background, where it is an image."""
+        return self._problem.background_source
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Voxel size on the spatial axes, um, where it was given."""
+        return self._problem.spacing
+
+    def settings(self) -> dict[str, Any]:
+        """Return all options and parameters as they were asked for, as plain values."""
+        options = vars(self._problem.options) | self._problem.parameters
+        told: dict[str, Any] = json.loads(json.dumps({n: plain(v) for n, v in options.items()}))
+        return told
+
+    def psf_digest(self) -> str:
+        """Return a digest of the PSFs as they are used."""
+        return self._problem.psf_digest()
 
     @property
     def forecast(self) -> Forecast:
@@ -174,7 +201,7 @@ class Job:
     def can_continue(self) -> bool:
         """Whether :meth:`more` can take further steps."""
         iterative = self._problem.method.iterative
-        return iterative and self.result is not None and self._run is not None
+        return iterative and self.result is not None and self._piece is not None
 
     def estimate(self) -> NDArray[np.float32] | None:
         """Return a copy of the image as far as it is restored; None before the first step."""
@@ -200,7 +227,7 @@ class Job:
             When it does not fit into memory, whatever is tried.
         """
         self._keep = keep
-        yield from self._alone(self._restore())
+        yield from self.alone(self._restore())
 
     def more(self, iterations: int) -> Generator[Step, None, None]:
         """Take further steps from where the job stopped, without starting over.
@@ -210,11 +237,95 @@ class Job:
         JobError
             When the job cannot go on: not finished yet, or worked in several blocks.
         """
-        if not self.can_continue or self._run is None:
+        if not self.can_continue or self._piece is None:
             raise JobError("Only a finished job that worked in one piece can go on.")
-        yield from self._alone(self._go_on(self._run, iterations))
+        yield from self.alone(self._go_on(self._piece, iterations))
 
-    def _alone(self, steps: Iterator[Step]) -> Iterator[Step]:
+    def settle(self, *, to_file: bool = False) -> Generator[Step, None, Settled]:
+        """Find what all blocks share: noise, automatic parameters, iterations, their size.
+
+        Afterwards :attr:`work` holds all that restoring the blocks takes.
+
+        Parameters
+        ----------
+        to_file
+            Whether each block is written as it is made, so that the result takes no memory.
+        """
+        problem, options = self._problem, self._problem.options
+        noise = problem.noise()
+        tile = problem.tile(self._device, self._budget(), to_file=to_file)
+        alone = tile == problem.source.spatial_shape and len(list(problem.source.frames)) == 1
+        parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
+        parameters = yield from self._find_strengths(parameters, noise)
+        goal, reason, tolerance = 1, "", None
+        if problem.method.iterative:
+            if options.iterations != "auto":
+                goal, reason = int(options.iterations), "that many were asked for"
+            elif problem.method.schedule is not None:
+                goal = problem.method.schedule(parameters)
+                reason = "that many are the method's own plan"
+            elif stopping_rule(problem.method, options) == "relative-change" and alone:
+                goal, tolerance = options.max_iterations, options.tolerance
+                reason = f"{goal} is the most that was allowed"
+            else:
+                trial = Trial(problem, parameters, noise, self._device)
+                yield from self._count(trial)
+                goal, reason = trial.iterations, trial.reason
+        level = problem.background_level
+        settled = Settled(
+            tile,
+            parameters,
+            noise.gain,
+            noise.offset,
+            noise.read_noise,
+            goal,
+            reason,
+            level,
+            tolerance,
+        )
+        self.adopt(settled)
+        return settled
+
+    def adopt(self, settled: Settled) -> None:
+        """Take for granted what another run of the same job has settled."""
+        options, details = self._problem.options, self.details
+        self._work = Work(
+            self._image,
+            self.details.method,
+            self._psf,
+            self._given,
+            settled,
+            region=self._region,
+            problem=self._problem,
+        )
+        parameters = dict(settled.parameters)
+        details.choices = {n: v for n, v in parameters.items() if isinstance(v, Chosen)}
+        values = vars(options) | parameters | {"gain": settled.gain}
+        if self._problem.method.iterative:
+            values["iterations"] = settled.iterations
+        else:
+            for name in OF_ITERATIONS:
+                del values[name]
+        details.parameters = values
+        details.stopped_because = settled.stopped_because
+        details.gain, details.offset = settled.gain, settled.offset
+        details.read_noise, details.tiles = settled.read_noise, settled.tile
+        details.blocks, details.device = len(self._work.blocks), str(self._device)
+
+    @property
+    def work(self) -> Work:
+        """The blocks and all that restoring them takes, once the job is settled.
+
+        Raises
+        ------
+        JobError
+            Before :meth:`settle` has come to its end.
+        """
+        if self._work is None:
+            raise JobError("What the blocks share is not known yet: settle the job first.")
+        return self._work
+
+    def alone(self, steps: Iterator[Step]) -> Generator[Step, None, None]:
         """Wait for the device, take the steps at a bearable pace, give the device back."""
         lock = devices.lock(self._device)
         while not lock.acquire(timeout=0.1):
@@ -230,6 +341,22 @@ class Job:
         finally:
             lock.release()
 
+    def advance(self, piece: Piece, stage: str, goal: int | None = None) -> Iterator[Step]:
+        """Take a block's steps up to a goal, and keep its figures."""
+        goal, first = goal or self.work.settled.iterations, piece.run.iteration
+        run, details = piece.run, self.details
+        details.background = piece.background
+        if self._problem.has_psf:
+            details.psf, details.psf_origin = piece.kernel.array, piece.kernel.origin
+        for _ in piece.steps(goal):
+            last = run.statistics[-1] if run.statistics else None
+            yield Step(
+                stage, run.iteration, goal, (run.iteration - first) / max(1, goal - first), last
+            )
+        details.stopped_because = piece.stopped_because or details.stopped_because
+        run.finish()
+        details.statistics, details.iterations = run.statistics, run.iteration
+
     def _restore(self) -> Iterator[Step]:
         """Restore every block; where memory runs out, start again with smaller ones."""
         while True:
@@ -240,67 +367,42 @@ class Job:
                 if not devices.is_out_of_memory(error):
                     raise
             # Outside the except clause, since the error holds on to the frames that hold memory.
-            self._run = None
-            self._problem.forget()
-            devices.release_memory(self._device)
-            self._shrink /= 2
-            if self._shrink < 1 / 64 or self._problem.options.tiles != "auto":
-                need = self._problem.demand(self._device).bytes(self._problem.source.spatial_shape)
-                raise JobError(
-                    f"There is not enough memory on {self._device}; in one piece the job needs "
-                    f"about {need / 1e9:.1f} GB. Close other programs, choose a smaller PSF or "
-                    "region, or leave tiles automatic."
-                )
-            self._problem.warn(f"{self._device} ran out of memory; smaller tiles were used.")
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Let go of memory, and take smaller blocks from now on.
+
+        Raises
+        ------
+        JobError
+            When they cannot be any smaller.
+        """
+        self._piece = None
+        self._problem.forget()
+        devices.release_memory(self._device)
+        self._shrink /= 2
+        if self._shrink < 1 / 64 or self._problem.options.tiles != "auto":
+            need = self._problem.demand(self._device).bytes(self._problem.source.spatial_shape)
+            raise JobError(
+                f"There is not enough memory on {self._device}; in one piece the job needs "
+                f"about {need / 1e9:.1f} GB. Close other programs, choose a smaller PSF or "
+                "region, or leave tiles automatic."
+            )
+        self._problem.warn(f"{self._device} ran out of memory; smaller tiles were used.")
 
     def _blocks(self) -> Iterator[Step]:
-        problem, options, details = self._problem, self._problem.options, self.details
-        noise = problem.noise()
-        tile = problem.tile(self._device, self._budget())
-        pieces = list(cores(problem.source.spatial_shape, tile))
-        blocks = [(frame, core) for frame in problem.source.frames for core in pieces]
-        parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
-        parameters = yield from self._find_strengths(parameters, noise)
-        details.choices = {n: v for n, v in parameters.items() if isinstance(v, Chosen)}
-        rule = None
-        goal = 1
-        if problem.method.iterative:
-            if options.iterations != "auto":
-                goal, details.stopped_because = int(options.iterations), "that many were asked for"
-            elif problem.method.schedule is not None:
-                goal = problem.method.schedule(parameters)
-                details.stopped_because = "that many are the method's own plan"
-            elif stopping_rule(problem.method, options) == "relative-change" and len(blocks) == 1:
-                goal, rule = options.max_iterations, RelativeChange(options.tolerance)
-                details.stopped_because = f"{goal} is the most that was allowed"
-            else:
-                trial = Trial(problem, parameters, noise, self._device)
-                yield from self._count(trial)
-                goal = trial.iterations
-        details.parameters = self._parameters(parameters, noise, goal)
-        details.gain, details.offset, details.read_noise = (
-            noise.gain,
-            noise.offset,
-            noise.read_noise,
-        )
-        details.tiles, details.blocks, details.device = tile, len(blocks), str(self._device)
-        self._output = np.zeros(problem.source.shape, np.float32)
-        for number, (frame, core) in enumerate(blocks, 1):
-            block = problem.block(frame, core)
-            details.background = float(np.mean(block.floor))
-            if problem.has_psf:
-                details.psf, details.psf_origin = block.kernel.array, block.kernel.origin
-            run = problem.start(block, parameters, noise, self._device, rule=rule)
-            self._run, self._place = run, (frame, core, block.inner)
-            del block
-            place = f", block {number} of {len(blocks)}" if len(blocks) > 1 else ""
-            yield from self._advance(run, goal, f"Restoring{place}")
-            run.finish()
+        yield from self.settle()
+        work = self.work
+        count = len(work.blocks)
+        self._output = np.zeros(self._problem.source.shape, np.float32)
+        for number in range(count):
+            self._piece = work.begin(number, self._device)
+            place = f", block {number + 1} of {count}" if count > 1 else ""
+            yield from self.advance(self._piece, f"Restoring{place}")
             self._write()
-            details.statistics, details.iterations = run.statistics, run.iteration
-            if len(blocks) > 1 or not self._keep:
-                run.close()
-                self._run = None
+            if count > 1 or not self._keep:
+                self._piece.run.close()
+                self._piece = None
 
     def _find_strengths(
         self, parameters: dict[str, Any], noise: Noise
@@ -326,51 +428,40 @@ class Job:
             self.details.trial = run.statistics
             taken, last = run.iteration, run.statistics[-1]
             yield Step("Finding the number of iterations", taken, most, taken / most, last)
-        self.details.stopped_because = trial.reason
 
-    def _go_on(self, run: Run, iterations: int) -> Iterator[Step]:
+    def _go_on(self, piece: Piece, iterations: int) -> Iterator[Step]:
+        run = piece.run
         run.enough = None
         run.rule = None
-        yield from self._advance(run, run.iteration + iterations, "Going on")
-        run.finish()
+        piece.stopped_because = ""
         self.details.stopped_because = "more were asked for"
-        self.details.iterations = run.iteration
+        yield from self.advance(piece, "Going on", run.iteration + iterations)
         self.details.parameters["iterations"] = run.iteration
         self._write()
 
-    def _advance(self, run: Run, goal: int, stage: str) -> Iterator[Step]:
-        """Take steps up to a goal, or to where the run's rule or the method itself ends."""
-        first = run.iteration
-        while run.iteration < goal and run.enough is None:
-            if not run.advance():
-                self.details.stopped_because = "the method came to its own end"
-                break
-            last = run.statistics[-1] if run.statistics else None
-            fraction = (run.iteration - first) / (goal - first)
-            yield Step(stage, run.iteration, goal, fraction, last)
-        if run.enough is not None:
-            tolerance = self._problem.options.tolerance
-            self.details.stopped_because = f"a step changed the estimate by less than {tolerance:g}"
-
     def _write(self) -> None:
         """Put the running block's estimate into the output."""
-        if self._run is None or self._run.estimate is None or self._output is None:
+        if self._piece is None or self._output is None:
             return
-        frame, core, inner = self._place
-        inside = self._run.blur.crop(self._run.estimate)[inner].cpu().numpy()
+        inside = self._piece.restored
+        if inside is None:
+            return
         if self._keep or inside.shape != self._output.shape or not inside.flags.c_contiguous:
-            self._output[(*frame, *core)] = inside
+            self._output[self._piece.place.window] = inside
         else:
             self._output = inside
 
     def _conclude(self, seconds: float) -> None:
-        details = self.details
         self.result = self._output
-        details.seconds = seconds
+        self.details.seconds = seconds
+        self.details.provenance = self.record()
+
+    def record(self) -> dict[str, Any]:
+        """Return what is known by now of how the result is made, as plain values."""
+        details, psf = self.details, self.details.psf
         names = "iterations stopped_because psf_origin gain offset read_noise background seconds "
         names += "device tiles blocks notes warnings"
-        psf = details.psf
-        details.provenance = provenance(
+        return provenance(
             details.method,
             details.parameters,
             **{name: plain(getattr(details, name)) for name in names.split()},
@@ -380,17 +471,6 @@ class Job:
             psf_shape=None if psf is None else list(psf.shape),
             psf_sha256=digest(psf),
         )
-
-    def _parameters(self, own: dict[str, Any], noise: Noise, goal: int) -> dict[str, Any]:
-        """Return every parameter as it was used."""
-        options = self._problem.options
-        values = vars(options) | own | {"gain": noise.gain}
-        if self._problem.method.iterative:
-            values["iterations"] = goal
-        else:
-            for name in ("iterations", "stopping", "tolerance", "max_iterations"):
-                del values[name]
-        return values
 
     def _budget(self) -> float:
         """Return the bytes that a block may take."""

@@ -121,21 +121,29 @@ def reads_around(method: Method, borders: str) -> bool:
     return method.margin > 0 and reads_beyond(method, borders)
 
 
-def choose_tiles(shape: Sequence[int], demand: Demand, budget: float) -> tuple[int, ...]:
+def choose_tiles(
+    shape: Sequence[int], demand: Demand, budget: float, grids: Sequence[int]
+) -> tuple[int, ...]:
     """Return the largest core of a block that fits the budget, stacks unsplit along z if possible.
 
-    The image is cut along Y and X into as few equal parts as will do, and along Z only where even
-    a column of 32 x 32 does not fit.
+    The image is cut along Y and X into as few equal parts as will do, multiples of the grids, and
+    along Z only where even a column of 32 x 32 does not fit.
     """
     if demand.bytes(demand.outer(shape, shape)) <= budget:
         return tuple(shape)
     tile = tuple(shape)
     for depth in _depths(shape[:-2]):
         for part_y, part_x in _splits(shape[-2:]):
-            tile = (*depth, math.ceil(shape[-2] / part_y), math.ceil(shape[-1] / part_x))
+            parts = (*depth, math.ceil(shape[-2] / part_y), math.ceil(shape[-1] / part_x))
+            tile = on_grid(parts, shape, grids)
             if demand.bytes(demand.outer(tile, shape)) <= budget:
                 return tile
     return tile
+
+
+def on_grid(tile: Sequence[int], shape: Sequence[int], grids: Sequence[int]) -> tuple[int, ...]:
+    """Return the next larger tile of whole multiples of the grids, within the image."""
+    return tuple(min(-(-t // g) * g, n) for t, g, n in zip(tile, grids, shape, strict=True))
 
 
 def _depths(stack: Sequence[int]) -> list[tuple[int, ...]]:

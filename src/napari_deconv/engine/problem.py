@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
 from napari_deconv.engine.options import Options, parameters_for
-from napari_deconv.engine.plan import Demand, choose_tiles, reads_around, reads_beyond
+from napari_deconv.engine.plan import Demand, choose_tiles, on_grid, reads_around, reads_beyond
 from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.engine.statistics import effective_offset
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # Voxels of the region on which automatic values are found.
 REPRESENTATIVE = 2_000_000
+# Voxels whose multiples blocks have along each axis in a file, so that they are whole chunks.
+_FILE_GRID = 16
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,32 @@ class Problem:
         }
         return other
 
+    @property
+    def background_level(self) -> float | None:
+        """The background's level, found or given; None where it is an image."""
+        return None if isinstance(self._floor_source, Source) else self._floor_source
+
+    @property
+    def background_source(self) -> Source | None:
+        """The background, where it is an image."""
+        return self._floor_source if isinstance(self._floor_source, Source) else None
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Voxel size on the spatial axes, um, where it was given."""
+        return self._spacing(self.options.spacing)
+
+    def psf_digest(self) -> str:
+        """Return a digest of the kernels as they are used."""
+        told = hashlib.sha256()
+        for kernel in self.kernels:
+            told.update(repr((kernel.array.shape, kernel.origin)).encode())
+            told.update(np.ascontiguousarray(kernel.array).data)
+            if isinstance(kernel, VariantKernel) and kernel.model is not None:
+                told.update(np.ascontiguousarray(kernel.components).data)
+                told.update(np.ascontiguousarray(kernel.model.maps).data)
+        return told.hexdigest()
+
     def demand(self, device: device) -> Demand:
         """Return what decides the memory of a block."""
         largest = max(self.kernels, key=lambda k: k.array.size)
@@ -151,16 +181,16 @@ class Problem:
         maps = max((_maps_of(k) for k in self.kernels), default=(1, 0))
         return Demand(self.method, parameters, shape, origin, borders, device, self.halo, *maps)
 
-    def tile(self, device: device, budget: float) -> tuple[int, ...]:
-        """Return the size of a block's core."""
+    def tile(self, device: device, budget: float, *, to_file: bool = False) -> tuple[int, ...]:
+        """Return the size of a block's core; in a file, one that chunks can be cut of."""
         whole = self.source.spatial_shape
         wanted = self.options.tiles
         if wanted is None:
             return whole
         if wanted == "auto":
-            wanted = choose_tiles(whole, self.demand(device), budget)
-        grid = self.method.grid
-        return tuple(min(-(-t // grid) * grid, n) for t, n in zip(wanted, whole, strict=True))
+            grids = [math.lcm(self.method.grid, _FILE_GRID if to_file else 1)] * len(whole)
+            return choose_tiles(whole, self.demand(device), budget, grids)
+        return on_grid(wanted, whole, [self.method.grid] * len(whole))
 
     def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
         """Read a piece of a frame with its surroundings."""

@@ -57,6 +57,7 @@ class Source:
         if min(self.shape) < 1:
             raise InputError(f"The region {region} holds no voxel of the image {shape}.")
         self._limits = shape[image.ndim - ndim :]
+        self.dtype: np.dtype[Any] = np.dtype(image.dtype)
 
     @property
     def frames(self) -> Iterator[tuple[int, ...]]:

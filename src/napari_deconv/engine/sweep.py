@@ -307,10 +307,11 @@ def _likelihood(job: Job, held_out: NDArray[np.float32], noise: Noise) -> float 
     """Return how likely a finished job's estimate makes photons of its region, per voxel."""
     import torch
 
-    run = job._run
-    if run is None or run.estimate is None:
+    piece = job._piece
+    if piece is None or piece.run.estimate is None:
         return None
-    inner = job._place[2]
+    run, inner = piece.run, piece.inner
+    assert run.estimate is not None
     prediction = run.blur(run.estimate, borrow=True)[inner]
     floor = run.floor[inner] if run.floor.ndim else run.floor
     # What was subtracted from the image beforehand belongs to what is predicted for it.

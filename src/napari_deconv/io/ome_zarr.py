@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Version = Literal["0.4", "0.5"]
 _KEY = "napari-deconv"
+# Told by an image that is still being made.
+UNFINISHED = "unfinished"
 _KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512}
 # Levels are added until a plane fits on a screen.
@@ -151,8 +154,14 @@ def _image(path: Path, group: Any) -> ImageFile:
         channels=_channels(attributes),
         time_interval=interval,
         provenance=dict(group.attrs.get(_KEY, {})),
-        notes=without_spacing(sizes, axes),
+        notes=without_spacing(sizes, axes) + _half_made(path, group),
     )
+
+
+def _half_made(path: Path, group: Any) -> tuple[str, ...]:
+    if not group.attrs.get(_KEY, {}).get(UNFINISHED):
+        return ()
+    return (f"{path} is not finished: blocks that are missing are zero. Run the same job again.",)
 
 
 def _channels(attributes: Mapping[str, Any]) -> tuple[Channel, ...]:
@@ -174,13 +183,56 @@ def write_ome_zarr(
     axes: str,
     *,
     name: str = "image",
-    version: Literal["0.4", "0.5"] = "0.5",
+    version: Version = "0.5",
     spacing: Sequence[float] | None = None,
     channels: Sequence[Channel] = (),
     time_interval: float | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an OME-Zarr image with a pyramid, halved along y and x from level to level."""
+    levels = create_ome_zarr(
+        path,
+        data.shape,
+        data.dtype,
+        axes,
+        name=name,
+        version=version,
+        spacing=spacing,
+        channels=channels,
+        time_interval=time_interval,
+        provenance=provenance,
+    )
+    for number, level in enumerate(levels):
+        data = halved(data) if number else data
+        level[...] = data
+
+
+def create_ome_zarr(
+    path: Path,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    axes: str,
+    *,
+    tile: Sequence[int] | None = None,
+    name: str = "image",
+    version: Version = "0.5",
+    spacing: Sequence[float] | None = None,
+    channels: Sequence[Channel] = (),
+    time_interval: float | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> list[Any]:
+    """Make an OME-Zarr image whose pixels are all zero yet, and return its levels, largest first.
+
+    Parameters
+    ----------
+    path, shape, dtype, axes
+        Where, and what.
+    tile
+        Size of the blocks, on the last axes, in which the largest level will be written: no chunk
+        belongs to two of them.
+    name, version, spacing, channels, time_interval, provenance
+        As for :func:`napari_deconv.io.write_image`.
+    """
     import zarr
 
     group = zarr.open_group(path, mode="w-", zarr_format=3 if version == "0.5" else 2)
@@ -188,28 +240,32 @@ def write_ome_zarr(
     if version == "0.4":
         layout = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     datasets: list[dict[str, Any]] = []
-    level = data
+    levels: list[Any] = []
+    size = tuple(shape)
+    # Leading axes, which are walked one by one, are never cut.
+    blocks = (*size[: len(size) - len(tile or ())], *(tile or ()))
     while True:
         factor = 2 ** len(datasets)
         array = group.create_array(
             str(len(datasets)),
-            shape=level.shape,
-            dtype=level.dtype,
+            shape=size,
+            dtype=dtype,
             chunks=tuple(
-                min(_CHUNK[axis], size) for axis, size in zip(axes, level.shape, strict=True)
+                _chunk(_CHUNK[axis], length, length if datasets else block)
+                for axis, length, block in zip(axes, size, blocks, strict=True)
             ),
             **layout,
         )
-        array[...] = level
+        levels.append(array)
         datasets.append(
             {
                 "path": str(len(datasets)),
                 "coordinateTransformations": _transformations(axes, spacing, time_interval, factor),
             }
         )
-        if max(level.shape[-2:]) <= _SMALLEST_PLANE or min(level.shape[-2:]) < 2:
+        if max(size[-2:]) <= _SMALLEST_PLANE or min(size[-2:]) < 2:
             break
-        level = _halved(level)
+        size = (*size[:-2], size[-2] // 2, size[-1] // 2)
 
     multiscale: dict[str, Any] = {
         "name": name,
@@ -227,9 +283,26 @@ def write_ome_zarr(
     if provenance:
         attributes[_KEY] = dict(provenance)
     group.attrs.update(attributes)
+    return levels
 
 
-def _halved(data: NDArray[Any]) -> NDArray[Any]:
+def set_provenance(path: Path, provenance: Mapping[str, Any]) -> None:
+    """Replace the record of what made an image."""
+    import zarr
+
+    zarr.open_group(path, mode="r+").attrs[_KEY] = dict(provenance)
+
+
+def _chunk(most: int, length: int, block: int) -> int:
+    """Return a chunk's length that divides the blocks', and is about so large at most."""
+    if block >= length:
+        return min(most, length)
+    fits = next(n for n in range(min(most, block), 0, -1) if block % n == 0)
+    # Thousands of slivers would be worse than chunks that are somewhat large.
+    return fits if 8 * fits >= min(most, block) else block
+
+
+def halved(data: NDArray[Any]) -> NDArray[Any]:
     """Average 2 x 2 pixels; an odd last row or column is left out, as the pyramids of others do."""
     rows, columns = (size // 2 * 2 for size in data.shape[-2:])
     even = data[..., :rows, :columns]

@@ -85,18 +85,27 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        yield temporary
-        _sync(temporary)
-        _move(temporary, path)
+        with in_plain_words(path, "Nothing was kept of it; make room"):
+            yield temporary
+            sync(temporary)
+            move(temporary, path)
+    finally:
+        remove(temporary)
+
+
+@contextmanager
+def in_plain_words(path: Path, advice: str = "Make room") -> Iterator[None]:
+    """Turn errors of the disk into words; a full disk above all."""
+    try:
+        yield
     except FileError:
         raise
     except OSError as error:
-        raise FileError(_in_plain_words(path, error)) from error
-    finally:
-        _remove(temporary)
+        raise FileError(_words(path, error, advice)) from error
 
 
-def _move(temporary: Path, path: Path) -> None:
+def move(temporary: Path, path: Path) -> None:
+    """Give a finished file or folder its name; what had that name is gone afterwards."""
     if not path.is_dir():
         os.replace(temporary, path)
         return
@@ -108,24 +117,25 @@ def _move(temporary: Path, path: Path) -> None:
     except OSError:
         os.rename(former, path)
         raise
-    _remove(former)
+    remove(former)
 
 
-def _sync(temporary: Path) -> None:
-    """Have a file on the disk itself before its name appears."""
-    if temporary.is_file():
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+def sync(file: Path) -> None:
+    """Have a file on the disk itself, if there is one."""
+    if file.is_file():
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def _in_plain_words(path: Path, error: OSError) -> str:
+def _words(path: Path, error: OSError, advice: str) -> str:
     # numpy's tofile tells a full disk without an errno: "4096 requested and 512 written".
     if error.errno in _NO_SPACE or "requested and" in str(error):
         try:
@@ -134,7 +144,7 @@ def _in_plain_words(path: Path, error: OSError) -> str:
             free = ""
         return (
             f"{path} could not be written: no space left on the disk{free}. "
-            "Nothing was kept of it; make room and run again, or write elsewhere."
+            f"{advice} and run again, or write elsewhere."
         )
     return f"{path} could not be written: {error.strerror or error}."
 

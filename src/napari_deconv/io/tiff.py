@@ -19,6 +19,7 @@ from napari_deconv.io.image_file import (
     micrometres,
     without_spacing,
 )
+from napari_deconv.io.lazy import MappedArray
 from napari_deconv.io.ome_xml import read_ome_xml
 
 if TYPE_CHECKING:
@@ -259,23 +260,68 @@ def write_tiff(
     """Write a TIFF for ImageJ, or an OME-TIFF; beyond 4 GB always the latter, as BigTIFF."""
     import tifffile
 
+    order, options = _layout(
+        data.shape, data.nbytes, axes, ome, spacing, channels, time_interval, provenance
+    )
+    # Opened here, because tifffile leaves it open when the disk is full at the header.
+    with path.open("wb+") as file:
+        tifffile.imwrite(file, np.transpose(data, order), **options)
+
+
+def create_tiff(
+    path: Path,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    axes: str,
+    *,
+    ome: bool = False,
+    spacing: Sequence[float] | None = None,
+    channels: Sequence[Channel] = (),
+    time_interval: float | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> MappedArray:
+    """Make a TIFF whose pixels are all zero yet; return where they are, axes as given."""
+    import tifffile
+
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    order, options = _layout(shape, nbytes, axes, ome, spacing, channels, time_interval, provenance)
+    stored = tuple(shape[axis] for axis in order)
+    with path.open("wb+") as file:
+        told = tifffile.imwrite(
+            file, shape=stored, dtype=dtype, byteorder="<", returnoffset=True, **options
+        )
+        assert told is not None, "pixels that are not compressed lie at one place"
+        # However the writer leaves its end, the file has to hold every pixel.
+        file.truncate(max(file.seek(0, 2), told[0] + nbytes))
+    pixels = MappedArray(path, stored, dtype.newbyteorder("<"), told[0])
+    return pixels.transpose([order.index(axis) for axis in range(len(order))])
+
+
+def _layout(
+    shape: Sequence[int],
+    nbytes: int,
+    axes: str,
+    ome: bool,
+    spacing: Sequence[float] | None,
+    channels: Sequence[Channel],
+    time_interval: float | None,
+    provenance: Mapping[str, Any] | None,
+) -> tuple[list[int], dict[str, Any]]:
+    """Return the order of the axes in the file, and what tifffile has to be told."""
     sizes = dict(zip("ZYX"[-len(spacing) :], spacing, strict=True)) if spacing else {}
     record = _MARK + json.dumps(dict(provenance)) if provenance else ""
-    big = data.nbytes > _CLASSIC_LIMIT
+    big = nbytes > _CLASSIC_LIMIT
     options: dict[str, Any] = {"photometric": "minisblack"}
     if ome or big:
         metadata = _ome_metadata(axes, sizes, channels, time_interval, record)
         options |= {"ome": True, "bigtiff": big, "metadata": metadata}
-    else:
-        # ImageJ's order of axes is T, Z, C.
-        metadata = _imagej_metadata(data.shape, axes, sizes, channels, time_interval, record)
-        options |= {"imagej": True, "metadata": metadata}
-        if sizes:
-            options["resolution"] = (1 / sizes["X"], 1 / sizes["Y"])
-        data = np.transpose(data, [axes.index(axis) for axis in "TZCYX" if axis in axes])
-    # Opened here, because tifffile leaves it open when the disk is full at the header.
-    with path.open("wb+") as file:
-        tifffile.imwrite(file, data, **options)
+        return list(range(len(axes))), options
+    # ImageJ's order of axes is T, Z, C.
+    metadata = _imagej_metadata(tuple(shape), axes, sizes, channels, time_interval, record)
+    options |= {"imagej": True, "metadata": metadata}
+    if sizes:
+        options["resolution"] = (1 / sizes["X"], 1 / sizes["Y"])
+    return [axes.index(axis) for axis in "TZCYX" if axis in axes], options
 
 
 def _imagej_metadata(
