@@ -5,8 +5,8 @@ from scipy.signal import fftconvolve
 
 from napari_deconv.assessment.noise import Noise
 from napari_deconv.engine import Job
-from napari_deconv.engine.statistics import held_out_likelihood, misfit
-from napari_deconv.engine.stopping import HELD_OUT_SHARE, split_photons
+from napari_deconv.engine.statistics import HELD_OUT_SHARE, held_out_likelihood, misfit
+from napari_deconv.engine.stopping import split_photons
 from napari_deconv.simulation.phantoms import filaments
 from problems import gaussian_psf, photographed, spots
 

@@ -240,6 +240,7 @@ class Problem:
             noise=noise,
             rule=rule,
             held_out=aside,
+            psf_error=self.options.psf_error,
             predicts=self.has_psf,
         )
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.engine.statistics import Statistics, held_out_likelihood, misfit
+from napari_deconv.engine.statistics import (
+    Statistics,
+    held_out_likelihood,
+    misfit,
+    uncertain_misfit,
+)
 from napari_deconv.operators.slabs import total
 
 if TYPE_CHECKING:
@@ -45,6 +50,8 @@ class Run:
         they cost little.
     held_out
         Photons set aside for the rule, and the share of all that they are.
+    psf_error
+        How far the blur may be wrong, relative to the light.
     predicts
         Whether ``blur`` is that of the image; else no figures tell how well it is explained.
     """
@@ -60,6 +67,7 @@ class Run:
         noise: Noise,
         rule: Rule | None = None,
         held_out: tuple[Tensor, float] | None = None,
+        psf_error: float = 0.0,
         predicts: bool = True,
     ) -> None:
         self.data, self.blur = data, blur
@@ -73,7 +81,7 @@ class Run:
         self._started = time.perf_counter()
         self._spent = 0.0
         self._watched: Statistics | None = None
-        self._predicts = predicts
+        self._psf_error, self._predicts = psf_error, predicts
         if predicts:
             blur.observer = self._observe
         result = method.function(data, blur, **parameters)
@@ -141,6 +149,12 @@ class Run:
             figures.held_out = held_out_likelihood(
                 photons, prediction, self.floor, self.noise, share
             )
+            figures.misfit, share = uncertain_misfit(
+                self.data, prediction, self.floor, self.noise, self._psf_error
+            )
+            if share < 0.5:
+                # Where noise is the larger, the photons that were held out know better.
+                figures.misfit = None
         else:
             figures.deviance, figures.chi_squared = misfit(
                 self.data, prediction, self.floor, self.noise

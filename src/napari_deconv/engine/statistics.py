@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 # Fewest photons that a prediction may promise: rounding makes specks below zero in the dark.
 LEAST_PHOTONS = 1e-3
+# The share of photons that is set aside to test predictions on.
+HELD_OUT_SHARE = 0.1
+# Chi-squared per voxel of a residual that is noise, but for what any estimate takes away with it:
+# in simulations of 20 to 5000 photons the best predictor left 0.9 to 1.05 of it.
+LEAST_MISFIT = 0.9
 
 
 @dataclass
@@ -39,6 +44,9 @@ class Statistics:
         ``mean((y - p)^2 / variance)``: about 1 when the residual is noise and nothing else.
     held_out
         Log-likelihood of the held-out photons, per voxel.
+    misfit
+        Chi-squared of the photons that were kept, with the variance of noise and of the PSF's own
+        error, where that is the larger; measured while others are held out.
     residual
         How far the method says it is from its result: 0 there, about 1 at the start.
     terms
@@ -52,6 +60,7 @@ class Statistics:
     deviance: float | None = None
     chi_squared: float | None = None
     held_out: float | None = None
+    misfit: float | None = None
     residual: float | None = None
     terms: Mapping[str, float] | None = None
 
@@ -99,3 +108,40 @@ def held_out_likelihood(
         model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=LEAST_PHOTONS)
         likelihood += total(n * model.log() - model)
     return likelihood / photons.numel()
+
+
+def uncertain_misfit(
+    data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise, psf_error: float
+) -> tuple[float, float]:
+    """Return chi-squared per voxel of kept photons, PSF error allowed for, and the error's share.
+
+    Parameters
+    ----------
+    data
+        The image without the photons that are held out, scaled to the intensity of all.
+    prediction, floor
+        What is predicted for it: their sum.
+    noise
+        Camera model.
+    psf_error
+        How far the PSF may be wrong, relative to the light.
+
+    Returns
+    -------
+    float, float
+        Chi-squared, with the variance of noise and error together; and the share of that variance,
+        summed over all voxels, which is the error's.
+    """
+    squares = variances = errors = 0.0
+    zero = effective_offset(noise)
+    for y, p, b in slabs(data, prediction, floor):
+        light = (p / noise.gain).clamp_(min=0)
+        model = (light + (b - zero) / noise.gain).clamp_(min=LEAST_PHOTONS)
+        counts = ((y - zero) / noise.gain).clamp_(min=0)
+        error = (psf_error * light).square_()
+        # The noise of fewer photons, scaled up to all of them, is the stronger.
+        variance = model / (1 - HELD_OUT_SHARE) + error
+        squares += total((counts - model).square_().div_(variance))
+        variances += total(variance)
+        errors += total(error)
+    return squares / data.numel(), errors / variances

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_deconv.engine.statistics import effective_offset
+from napari_deconv.engine.statistics import HELD_OUT_SHARE, LEAST_MISFIT, effective_offset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_deconv.assessment.noise import Noise
     from napari_deconv.engine.statistics import Statistics
 
-# The share of photons that is set aside to test predictions on.
-HELD_OUT_SHARE = 0.1
+# Nats of log-likelihood that are no evidence: a ratio of about seven to one.
+NO_EVIDENCE = 2.0
 _STREAM = 20051
 
 
@@ -31,7 +31,9 @@ class HeldOut:
     """Stops where the likelihood of held-out photons has its maximum.
 
     It is sure of a maximum once the likelihood has stayed below it for a while; then it takes the
-    first step whose likelihood cannot be told from the maximum's.
+    first step whose likelihood cannot be told from the maximum's. Before that it stops where the
+    residual is smaller than noise and the PSF's own error together: later steps would explain that
+    error, which predicts photons well and restores nothing (Morozov's discrepancy principle).
 
     Parameters
     ----------
@@ -39,11 +41,8 @@ class HeldOut:
         How many voxels the likelihood, which is given per voxel, is a mean of.
     """
 
-    # Nats of log-likelihood that are no evidence: a ratio of about seven to one.
-    _NO_EVIDENCE = 2.0
-
     def __init__(self, voxels: int) -> None:
-        self._margin = self._NO_EVIDENCE / voxels
+        self._margin = NO_EVIDENCE / voxels
         self._seen: list[float] = []
 
     def enough(self, statistics: Statistics) -> int | None:
@@ -51,6 +50,8 @@ class HeldOut:
         if statistics.held_out is None:
             return None
         self._seen.append(statistics.held_out)
+        if statistics.misfit is not None and statistics.misfit < LEAST_MISFIT:
+            return self.best
         top = self._seen.index(max(self._seen)) + 1
         # Momentum swings: a dip of some steps may be followed by better ones.
         return self.best if len(self._seen) >= top + 15 + top // 4 else None

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine.options import stopping_rule
 from napari_deconv.engine.statistics import (
-    LEAST_PHOTONS,
-    effective_offset,
+    HELD_OUT_SHARE,
+    LEAST_MISFIT,
     held_out_likelihood,
+    uncertain_misfit,
 )
-from napari_deconv.engine.stopping import HELD_OUT_SHARE, HeldOut, RelativeChange, split_photons
+from napari_deconv.engine.stopping import NO_EVIDENCE, HeldOut, RelativeChange, split_photons
 from napari_deconv.engine.trial import resolve_parameters
-from napari_deconv.operators.slabs import slabs, total
 from napari_deconv.registry import Chosen, methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import torch
-    from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
     from napari_deconv.engine.problem import Problem
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 REGION = 100_000
 # Decades between the values that are tried.
 _STRIDE = 0.5
-# Chi-squared per voxel of a residual that is noise, but for what any estimate takes away with it:
-# in simulations of 20 to 5000 photons the best predictor left 0.9 to 1.05 of it.
-_LEAST_MISFIT = 0.9
 # Relative change at which a try has come close enough to its result, if the job's own is finer.
 _CLOSE = 2e-3
 
@@ -43,7 +39,8 @@ class StrengthSearch:
 
     It climbs from the middle of the bounds, half a decade at a time, until the likelihood of the
     photons set aside falls on both sides, looks half as far away on both sides of the best, and
-    takes the top of the parabola through the best three. Where the PSF is not quite the image's
+    takes the top of the parabola through the best three, or what is stronger and cannot be told
+    from it. Where the PSF is not quite the image's
     own, photons are predicted best by an estimate that explains the PSF's errors as well; so the
     strength is raised until the residual is no smaller than noise and the PSF's error together
     (Morozov's discrepancy principle).
@@ -114,13 +111,13 @@ class StrengthSearch:
             if low < place + side < high:
                 yield from self._try(place + side)
         place = max(self._scores, key=lambda key: self._scores[key])
-        while place < high and self._misfits.get(place, 1.0) < _LEAST_MISFIT:
+        while place < high and self._misfits.get(place, 1.0) < LEAST_MISFIT:
             place = min(place + _STRIDE, high)
             if place not in self._scores:
                 yield from self._try(place)
         values = sorted(self._scores)
         scores = [self._scores[value] for value in values]
-        best = _top(values, scores)
+        best = _top(values, scores, NO_EVIDENCE / self._held_out.size)
         if self._misfits:
             best = max(best, _crossing(values, [self._misfits[value] for value in values]))
         self.chosen = Chosen.among(
@@ -166,45 +163,36 @@ class StrengthSearch:
                 photons, prediction, run.floor, run.noise, HELD_OUT_SHARE
             )
             if run.statistics[-1].chi_squared is not None:
-                self._misfits[place] = _misfit(
+                self._misfits[place], _ = uncertain_misfit(
                     run.data, prediction, run.floor, run.noise, options.psf_error
                 )
         run.close()
 
 
-def _misfit(
-    data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise, psf_error: float
-) -> float:
-    """Return chi-squared per voxel, where light is also uncertain by the PSF's own error."""
-    squares, zero = 0.0, effective_offset(noise)
-    for y, p, b in slabs(data, prediction, floor):
-        light = (p / noise.gain).clamp_(min=0)
-        model = (light + (b - zero) / noise.gain).clamp_(min=LEAST_PHOTONS)
-        counts = ((y - zero) / noise.gain).clamp_(min=0)
-        # The noise of fewer photons, scaled up to all of them, is the stronger.
-        variance = model / (1 - HELD_OUT_SHARE) + (psf_error * light) ** 2
-        squares += total((counts - model).square_().div_(variance))
-    return squares / data.numel()
-
-
 def _crossing(places: list[float], misfits: list[float]) -> float:
     """Return where the misfit rises to that of noise; the first place if it is there already."""
     for i in range(len(places) - 1, -1, -1):
-        if misfits[i] < _LEAST_MISFIT:
+        if misfits[i] < LEAST_MISFIT:
             if i == len(places) - 1:
                 return places[i]
-            share = (_LEAST_MISFIT - misfits[i]) / (misfits[i + 1] - misfits[i])
+            share = (LEAST_MISFIT - misfits[i]) / (misfits[i + 1] - misfits[i])
             return places[i] + share * (places[i + 1] - places[i])
     return places[0]
 
 
-def _top(places: list[float], scores: list[float]) -> float:
-    """Return the top of the parabola through the best place and its neighbours."""
+def _top(places: list[float], scores: list[float], margin: float) -> float:
+    """Return the top of the parabola through the best place and its neighbours.
+
+    Or rather the strongest place that is lower by no more than the margin: what cannot be told
+    apart is decided for the simpler estimate, since noise costs more than a little smoothness.
+    """
     best = scores.index(max(scores))
     if not 0 < best < len(places) - 1:
         return places[best]
     (a, b, c), (x, y, z) = places[best - 1 : best + 2], scores[best - 1 : best + 2]
-    left, right = (b - a) * (y - z), (b - c) * (y - x)
-    if left == right:
+    left, right = (y - x) / (b - a), (z - y) / (c - b)
+    bend = (left - right) / (c - a)
+    if bend <= 0:
         return b
-    return b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right)
+    top = (a + b) / 2 + left / (2 * bend)
+    return min(top + math.sqrt(margin / bend), c)

@@ -16,8 +16,8 @@ from napari_deconv.engine.job import Job, Step
 from napari_deconv.engine.options import OF_ITERATIONS, parameters_for
 from napari_deconv.engine.problem import psfs_of
 from napari_deconv.engine.settings import Setting, multiplied
-from napari_deconv.engine.statistics import held_out_likelihood
-from napari_deconv.engine.stopping import HELD_OUT_SHARE, split_photons
+from napari_deconv.engine.statistics import HELD_OUT_SHARE, held_out_likelihood
+from napari_deconv.engine.stopping import split_photons
 from napari_deconv.errors import DeconvolutionError, InputError, ParameterError
 from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import check_parameters, find, methods

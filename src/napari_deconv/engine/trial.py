@@ -6,12 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.stopping import (
-    HELD_OUT_SHARE,
-    HeldOut,
-    RelativeChange,
-    split_photons,
-)
+from napari_deconv.engine.statistics import HELD_OUT_SHARE
+from napari_deconv.engine.stopping import HeldOut, RelativeChange, split_photons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
