@@ -26,7 +26,19 @@ SCREEN = {
     "vispy",
 }
 # Paid for when a job runs, never while napari reads the manifest or the shell prints its help.
-HEAVY = {"torch", "scipy", "pywt", "zarr", "dask", "tifffile", "imagecodecs", "PIL", "skimage"}
+HEAVY = {
+    "torch",
+    "scipy",
+    "pywt",
+    "zarr",
+    "dask",
+    "distributed",
+    "yaml",
+    "tifffile",
+    "imagecodecs",
+    "PIL",
+    "skimage",
+}
 
 EVERYONES = {"errors", "registry", "arrays"}
 FOUNDATION = {"optics", "operators", "networks", "background", "simulation", "assessment"}
@@ -47,8 +59,9 @@ MAY_KNOW = {
     "methods": FOUNDATION | {"identification"},
     "engine": FOUNDATION | {"identification", "methods", "io"},
     "demo": FOUNDATION | {"engine", "io", "widgets"},
-    "cli": FOUNDATION | {"engine", "identification", "io", "demo", "training"},
-    "widgets": FOUNDATION | {"engine", "identification", "io", "cli"},
+    "recipes": FOUNDATION | {"engine", "io"},
+    "cli": FOUNDATION | {"engine", "identification", "io", "demo", "training", "recipes"},
+    "widgets": FOUNDATION | {"engine", "identification", "io", "cli", "recipes"},
     "": FOUNDATION | {"engine", "identification"},  # the public interface
 }
 
@@ -146,6 +159,7 @@ START_UPS = {
     "restore METHOD --help": SHELL.format(["restore", "richardson-lucy", "--help"]),
     "psf MODEL --help": SHELL.format(["psf", "gibson-lanni", "--help"]),
     "background --help": SHELL.format(["background", "--help"]),
+    "run --help": SHELL.format(["run", "--help"]),
     "assess --help": SHELL.format(["assess", "--help"]),
 }
 

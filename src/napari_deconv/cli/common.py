@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_deconv.cli.progress import duration
 from napari_deconv.cli.shell import warn
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.io import ImageFile, check_output_suffix, check_target, read_image, replacing
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_deconv.cli.arguments import Parser
+    from napari_deconv.engine import Forecast
     from napari_deconv.registry import Parameter
 
 
@@ -136,6 +138,14 @@ def size_of(shape: Sequence[int], spacing: Sequence[float] | None) -> str:
     if spacing is None:
         return f"{voxels}, no voxel size"
     return f"{voxels}, {' x '.join(f'{size:.4g}' for size in spacing)} um"
+
+
+def forecast_words(forecast: Forecast) -> str:
+    """Return "about 0.6 GB, about 12 s, 4 blocks of 64 x 256 x 256"."""
+    parts = [f"about {forecast.memory_bytes / 1e9:.2g} GB", f"about {duration(forecast.seconds)}"]
+    if forecast.blocks > 1:
+        parts.append(f"{forecast.blocks} blocks of {' x '.join(map(str, forecast.tiles))}")
+    return ", ".join(parts)
 
 
 def say(text: str) -> None:

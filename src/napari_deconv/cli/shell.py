@@ -21,6 +21,7 @@ COMMANDS = {
     "psf": "make a point spread function from the numbers of a microscope",
     "beads": "average beads to a measured point spread function",
     "restore": "restore an image: napari-deconv restore METHOD IMAGE --psf PSF -o RESULT",
+    "run": "restore any number of images by a recipe: napari-deconv run RECIPE IMAGES -o FOLDER",
     "background": "remove the background of an image",
     "simulate": "make the image a microscope would take of an object",
     "assess": "measure the quality of a result",

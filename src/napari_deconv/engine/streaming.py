@@ -61,6 +61,11 @@ class Writer:
 
     target: ZarrTarget | TiffTarget
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.target.path if isinstance(self.target, ZarrTarget) else self.target.pixels.path
+
     def __call__(self, place: Place, block: NDArray[np.float32]) -> None:
         """Write a block."""
         self.target.write(place.window, block)

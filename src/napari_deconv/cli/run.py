@@ -1,0 +1,178 @@
+"""``napari-deconv run RECIPE IMAGES...``: any number of images, restored by one recipe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_deconv.cli.arguments import Parser
+from napari_deconv.cli.common import forecast_words, report, say, size_of
+from napari_deconv.cli.distribution import add_distribution, open_cluster
+from napari_deconv.cli.progress import Progress, duration
+from napari_deconv.cli.shell import warn
+from napari_deconv.errors import DeconvolutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from napari_deconv.engine.cluster import Cluster
+    from napari_deconv.recipes import Recipe
+    from napari_deconv.recipes.batch import Errand, Report
+
+# What belongs to this machine rather than to the recipe.
+_LOCAL = ("device", "threads", "memory_limit")
+
+
+def run(words: Sequence[str]) -> int:
+    """Restore every image; 1 when one of them could not be."""
+    parser = _parser()
+    arguments, options = parser.parse(words)
+
+    from napari_deconv.recipes import Recipe
+    from napari_deconv.recipes.batch import errands, find_images
+
+    recipe = Recipe.load(arguments.recipe)
+    todo = errands(recipe, find_images(arguments.images), Path(arguments.output))
+    if arguments.dry_run:
+        return _look(recipe, todo, options, overwrite=arguments.overwrite)
+    todo[0].result.parent.mkdir(parents=True, exist_ok=True)
+    reports: list[Report] = []
+    with ExitStack() as stack:
+        cluster = open_cluster(arguments, options, stack)
+        try:
+            for each in _restored(recipe, todo, options, arguments, cluster):
+                reports.append(each)
+                if not arguments.quiet:
+                    for note in (*each.notes, *each.warnings):
+                        warn(f"{Path(each.image).name}: {note}")
+        except KeyboardInterrupt:
+            _summarise(reports, len(todo))
+            report("Interrupted. Run the same again to go on from here.")
+            return 130
+    _summarise(reports, len(todo))
+    return int(any(each.status == "failed" for each in reports))
+
+
+def _parser() -> Parser:
+    from napari_deconv.engine import Options
+    from napari_deconv.registry import parameters_of
+
+    parser = Parser(
+        "napari-deconv run",
+        "RECIPE IMAGE... -o FOLDER ...",
+        "Restore images by a recipe, one after the other. An image that cannot be restored is "
+        "reported and left out; what is restored already is not restored again.",
+        "The Deconvolution dock writes recipes (Save recipe). Beside each result lies a report, "
+        "NAME.report.json. Exit status: 0 all restored, 1 some could not be.",
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="a recipe's file (.yaml)")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="images (TIFF or OME-Zarr), folders of images, or patterns such as 'data/t*.tif'",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="where the results go; for a single image it may be a file: .tif, .ome.tif, .ome.zarr",
+    )
+    output.add_argument(
+        "--overwrite", action="store_true", help="restore again what is there already"
+    )
+    output.add_argument(
+        "--dry-run", action="store_true", help="only tell what would be done, and what it takes"
+    )
+    output.add_argument("--quiet", action="store_true", help="show no progress and no notes")
+    add_distribution(parser)
+    known = parameters_of(Options)
+    parser.add_parameters(
+        "this machine", {name: replace(known[name], advanced=False) for name in _LOCAL}
+    )
+    return parser
+
+
+def _restored(
+    recipe: Recipe,
+    todo: Sequence[Errand],
+    options: Mapping[str, Any],
+    arguments: Any,
+    cluster: Cluster | None,
+) -> Iterable[Report]:
+    """Restore each image; yield its report."""
+    from napari_deconv.recipes.batch import restore_one
+
+    progress = Progress()
+    runner = cluster.runner if cluster is not None else None
+    for number, errand in enumerate(todo, 1):
+        if not arguments.quiet:
+            report(f"{number} of {len(todo)}: {errand.image}")
+        try:
+            yield restore_one(
+                recipe,
+                errand,
+                options,
+                overwrite=arguments.overwrite,
+                runner=runner,
+                show=None if arguments.quiet else progress.show,
+            )
+        finally:
+            progress.close()
+
+
+def _summarise(reports: Sequence[Report], total: int) -> None:
+    """Print a line for each image, and how many came to what."""
+    width = max((len(Path(each.image).name) for each in reports), default=0)
+    for each in reports:
+        name = Path(each.image).name.ljust(width)
+        if each.status == "restored":
+            say(f"{name}  restored       {duration(each.seconds):>7}  {each.words}")
+        else:
+            say(f"{name}  {each.status:<13}           {each.words}")
+    counts = Counter(each.status for each in reports)
+    parts = [f"{counts[status]} {status}" for status in ("restored", "there already", "failed")]
+    if len(reports) < total:
+        parts.append(f"{total - len(reports)} not begun")
+    say(f"{total} image{'s' * (total != 1)}: {', '.join(p for p in parts if p[0] != '0')}")
+
+
+def _look(
+    recipe: Recipe, todo: Sequence[Errand], options: Mapping[str, Any], *, overwrite: bool
+) -> int:
+    """Print what would be done with each image."""
+    from napari_deconv.recipes.batch import is_made, open_image
+    from napari_deconv.recipes.shares import shares
+    from napari_deconv.registry import methods
+
+    failed, seconds = 0, 0.0
+    for errand in todo:
+        if not overwrite and is_made(recipe, errand):
+            say(f"{errand.image}: there already, {errand.result}")
+            continue
+        try:
+            image = open_image(recipe, errand)
+            parts = shares(recipe, image, options)
+            jobs = [part.job(image) for part in parts]
+            forecasts = [job.forecast for job in jobs]
+        except DeconvolutionError as error:
+            failed += 1
+            say(f"{errand.image}: cannot be restored. {' '.join(str(error).split())}")
+            continue
+        seconds += sum(each.seconds for each in forecasts)
+        size = size_of(image.data.shape, parts[0].options.get("spacing"))
+        say(f"{errand.image} -> {errand.result}: {size}")
+        for part, forecast in zip(parts, forecasts, strict=True):
+            which = ""
+            if part.region is not None and len(parts) > 1:
+                which = f"channel {', '.join(map(str, part.channels))}: "
+            say(f"  {which}{methods()[part.method].title}, {forecast_words(forecast)}")
+            for note in part.notes:
+                say(f"  note: {note}")
+    say(f"{len(todo)} images, {failed} cannot be restored; about {duration(seconds)} in all")
+    return int(failed > 0)
