@@ -120,6 +120,31 @@ class Chosen(float):
         return made
 
 
+@dataclass(frozen=True)
+class FoundPsf:
+    """A PSF that a method found in the image.
+
+    Attributes
+    ----------
+    psf
+        Array (y, x), sum 1, origin at ``n // 2``.
+    error
+        Norm of what is expected to be wrong with it, relative to its own.
+    verdict
+        What it is worth, in plain words.
+    reliable
+        Whether the image told anything at all.
+    record
+        All that was found besides, as plain values.
+    """
+
+    psf: Any
+    error: float
+    verdict: str
+    reliable: bool
+    record: Mapping[str, Any]
+
+
 # How a dock presents the methods, in this order.
 Group = Literal["fast", "linear", "statistical", "sparse", "learned"]
 
@@ -360,6 +385,10 @@ class Method(Entry):
         a method that plans them ahead; the others are told when to stop.
     warning
         What anyone who uses it has to know, in plain words; empty for most.
+    finds_psf
+        Finds the PSF in the image where none is given, which is then restored plane by plane:
+        ``finds_psf(planes, spacing, parameters)`` with planes (n, y, x), all of the same PSF, the
+        pixel size in um or None, and the method's parameters.
     """
 
     group: Group = "linear"
@@ -372,6 +401,7 @@ class Method(Entry):
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
     schedule: Callable[[Mapping[str, Any]], int] | None = None
     warning: str = ""
+    finds_psf: Callable[..., FoundPsf] | None = None
 
     @property
     def iterative(self) -> bool:
@@ -423,6 +453,7 @@ def method(
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
     schedule: Callable[[Mapping[str, Any]], int] | None = None,
     warning: str = "",
+    finds_psf: Callable[..., FoundPsf] | None = None,
 ) -> Callable[[F], F]:
     """Register a generator of estimates, or a function that returns one, as a method."""
 
@@ -442,6 +473,7 @@ def method(
             arrays,
             schedule,
             warning,
+            finds_psf,
         )
         return _add(_methods, entry, function)
 

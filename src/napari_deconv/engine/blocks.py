@@ -46,6 +46,8 @@ class Settled:
         The level that was found or given; None where the background is an image.
     tolerance
         Relative change at which the only block stops by itself; None where steps are counted.
+    found
+        The PSF that was found in the image and what is known of it, where none was given.
     """
 
     tile: tuple[int, ...]
@@ -57,6 +59,7 @@ class Settled:
     stopped_because: str = ""
     background: float | None = 0.0
     tolerance: float | None = None
+    found: Mapping[str, Any] | None = None
 
     @property
     def noise(self) -> Noise:
@@ -65,7 +68,8 @@ class Settled:
 
     def to_json(self) -> str:
         """Return all of it as text, with every digit."""
-        return json.dumps({**asdict(self), "parameters": _packed(dict(self.parameters))})
+        packed = {n: _packed(v) for n, v in asdict(self).items() if n in ("parameters", "found")}
+        return json.dumps({**asdict(self), **packed})
 
     @classmethod
     def from_json(cls, text: str) -> Settled:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.engine import devices
+from napari_deconv.engine.blind import find_psf
 from napari_deconv.engine.blocks import Piece, Settled, Work
 from napari_deconv.engine.forecast import forecast
 from napari_deconv.engine.options import OF_ITERATIONS, stopping_rule
@@ -21,7 +22,7 @@ from napari_deconv.errors import JobError
 from napari_deconv.registry import Chosen, find, methods
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # A person sees no more than twenty pictures a second, and an event loop bears no more.
 _SHORTEST = 0.05
+# What a PSF that was found is taken to be wrong by at most: what psf_error may be.
+_LARGEST_ERROR = 0.5
 # Share of the free memory that a job takes unless it is told otherwise.
 _SHARE = 0.6
 
@@ -77,6 +80,8 @@ class Details:
         Numbers that were automatic, by parameter, with all that were tried and how good they were.
     psf, psf_origin
         The kernel as it was used (sum 1), and the index of its origin.
+    found
+        Where the PSF was found in the image: what was found besides, and what it is worth.
     gain, offset, read_noise
         Camera model behind the figures and the stopping rule, in counts.
     background
@@ -98,6 +103,7 @@ class Details:
     choices: dict[str, Chosen] = field(default_factory=dict)
     psf: NDArray[np.float64] | None = None
     psf_origin: tuple[int, ...] | None = None
+    found: dict[str, Any] | None = None
     gain: float = 1.0
     offset: float = 0.0
     read_noise: float = 0.0
@@ -165,6 +171,7 @@ class Job:
         self._piece: Piece | None = None
         self._output: NDArray[np.float32] | None = None
         self.result: NDArray[np.float32] | None = None
+        self._found: Mapping[str, Any] | None = None
         self.details = Details(method, warnings=self._problem.warnings, notes=self._problem.notes)
 
     @property
@@ -251,12 +258,18 @@ class Job:
         to_file
             Whether each block is written as it is made, so that the result takes no memory.
         """
-        problem, options = self._problem, self._problem.options
+        problem = self._problem
         noise = problem.noise()
         tile = problem.tile(self._device, self._budget(), to_file=to_file)
         alone = tile == problem.source.spatial_shape and len(list(problem.source.frames)) == 1
         parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
         parameters = yield from self._find_strengths(parameters, noise)
+        if problem.is_blind:
+            yield Step("Identifying the blur", 0, None, 0.0)
+            found = find_psf(problem)
+            self._take({**vars(found), "psf": found.psf.tolist()})
+            yield Step("Identifying the blur", 0, None, 1.0)
+        options = problem.options
         goal, reason, tolerance = 1, "", None
         if problem.method.iterative:
             if options.iterations != "auto":
@@ -286,12 +299,15 @@ class Job:
         self.adopt(settled)
         return settled
 
+            self._found,
     def adopt(self, settled: Settled) -> None:
         """Take for granted what another run of the same job has settled."""
         options, details = self._problem.options, self.details
         self._work = Work(
             self._image,
             self.details.method,
+        if settled.found is not None and self._problem.is_blind:
+            self._take(settled.found)
             self._psf,
             self._given,
             settled,
@@ -315,6 +331,19 @@ class Job:
     @property
     def work(self) -> Work:
         """The blocks and all that restoring them takes, once the job is settled.
+
+    def _take(self, found: Mapping[str, Any]) -> None:
+        """Go on with a PSF that was found in the image, as if it had been given."""
+        error = min(float(found["error"]), _LARGEST_ERROR)
+        self._found = found
+        self._psf = np.array(found["psf"], np.float32)
+        self._given = {**self._given, "psf_error": error}
+        self._problem.take(self._psf, error)
+        self.details.found = dict(found["record"])
+        if found["reliable"]:
+            self._problem.notes.append(found["verdict"])
+        else:
+            self._problem.warn(found["verdict"])
 
         Raises
         ------
@@ -459,8 +488,8 @@ class Job:
     def record(self) -> dict[str, Any]:
         """Return what is known by now of how the result is made, as plain values."""
         details, psf = self.details, self.details.psf
-        names = "iterations stopped_because psf_origin gain offset read_noise background seconds "
-        names += "device tiles blocks notes warnings"
+        names = "found iterations stopped_because psf_origin gain offset read_noise background "
+        names += "seconds device tiles blocks notes warnings"
         return provenance(
             details.method,
             details.parameters,

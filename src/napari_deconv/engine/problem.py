@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 # Voxels of the region on which automatic values are found.
 REPRESENTATIVE = 2_000_000
+_LEAST_SAMPLE = 100_000
+# Side of a PSF that has yet to be found, for forecasts.
+_FOUND = 31
+# Bytes that any job takes: modules loaded at first use, threads, buffers of libraries; and what
+# chunks take while they are written.
+_ALWAYS, _WRITING = 20_000_000, 30_000_000
 # Voxels whose multiples blocks have along each axis in a file, so that they are whole chunks.
 _FILE_GRID = 16
 
@@ -124,16 +130,35 @@ class Problem:
         self.notes: list[str] = []
         self.warnings: list[str] = [method.warning] if method.warning else []
         self.has_psf = bool(psfs)
-        self.kernels = [self._kernel(p) for p in psfs] or [_no_blur(ndim)]
-        self.halo = tuple(
-            max(round(method.halo * max(k.array.shape[a] for k in self.kernels)), method.margin)
-            for a in range(ndim)
-        )
+        finds = method.finds_psf is not None
+        self._use([self._kernel(p) for p in psfs] or [_no_blur(ndim, _FOUND if finds else 1)])
         self._floor_source = self._background(background, image, region)
         self._blur: tuple[Any, Convolution] | None = None
 
     def with_method(self, method: Method, parameters: Mapping[str, Any]) -> Problem:
         """Return the same problem for another method, with those of the parameters that it has."""
+    @property
+    def is_blind(self) -> bool:
+        """Whether the PSF has yet to be found."""
+        return self.method.finds_psf is not None and not self.has_psf
+
+    def take(self, psf: NDArray[Any], error: float) -> None:
+        """Go on with a PSF that was found, and with what is expected to be wrong with it."""
+        self.options = replace(self.options, psf_error=error)
+        self.has_psf = True
+        self._use([self._kernel(psf)])
+        self.forget()
+
+    def _use(self, kernels: list[Kernel]) -> None:
+        self.kernels = kernels
+        self.halo = tuple(
+            max(
+                round(self.method.halo * max(k.array.shape[a] for k in kernels)),
+                self.method.margin,
+            )
+            for a in range(kernels[0].array.ndim)
+        )
+
         other = copy.copy(self)
         other.method = method
         common, known = parameters_of(Options), {**self.parameters, **parameters}
@@ -260,12 +285,16 @@ class Problem:
         values = {
             "background": floor,
             "gain": noise.gain,
-            "read_noise": noise.read_noise if self.options.read_noise else 0.0,
+            # To know where there is no light is to want all of the noise.
+            "read_noise": noise.read_noise if self.options.read_noise or whole else 0.0,
+            "offset": noise.offset,
+            "psf_error": self.options.psf_error,
             "seed": self.options.seed,
         }
         if self.method.iterative:
             # The engine counts the steps; the method goes on for as long as it is asked to.
             values["iterations"] = int(self.method.parameters["iterations"].range.upper or 10**9)
+        whole = "offset" in self.method.parameters
         if self.method.schedule is not None:
             # One that plans its steps ahead has to know.
             asked = self.options.iterations
@@ -410,6 +439,8 @@ class Problem:
             return self._variant_kernel(psf)
         options = self.options
         circular = options.borders == "circular"
+        if self.method.finds_psf is not None:
+            return 2
         kernel = prepare_kernel(
             psf,
             centre=options.psf_centre,
@@ -499,9 +530,11 @@ def _refuse_constant(image: Any) -> None:
         )
 
 
-def _no_blur(ndim: int) -> Kernel:
-    """Return the kernel of a convolution that changes nothing."""
-    return Kernel(np.ones((1,) * ndim), (0,) * ndim)
+def _no_blur(ndim: int, side: int = 1) -> Kernel:
+    """Return the kernel of a convolution that changes nothing, as large as one that will."""
+    kernel = np.zeros((side,) * ndim)
+    kernel[(side // 2,) * ndim] = 1
+    return Kernel(kernel, (side // 2,) * ndim)
 
 
 def _maps_of(kernel: Kernel) -> tuple[int, int]:

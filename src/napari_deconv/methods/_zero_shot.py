@@ -116,18 +116,19 @@ def gradient_l1(x: Tensor) -> Tensor:
 
 
 def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean SSIM of two planes with values from 0 to 1, Gaussian windows of side 11."""
+    """Return the mean SSIM of planes (..., y, x) with values from 0 to 1, windows of side 11."""
     import torch
     from torch.nn import functional
 
-    side = min(_SSIM_SIDE, *(n - 1 + n % 2 for n in a.shape))
+    side = min(_SSIM_SIDE, *(n - 1 + n % 2 for n in a.shape[-2:]))
     t = torch.arange(side, dtype=a.dtype, device=a.device) - side // 2
     bell = torch.exp(-t.square() / (2 * _SSIM_SIGMA**2))
     bell = bell / bell.sum()
 
-    maps = torch.stack([a, b, a * a, b * b, a * b])[:, None]
+    maps = torch.stack([a, b, a * a, b * b, a * b]).reshape(-1, 1, *a.shape[-2:])
     maps = functional.conv2d(maps, bell.reshape(1, 1, -1, 1))
-    maps = functional.conv2d(maps, bell.reshape(1, 1, 1, -1))[:, 0]
+    maps = functional.conv2d(maps, bell.reshape(1, 1, 1, -1))
+    maps = maps.reshape(5, *a.shape[:-2], *maps.shape[-2:])
     mean_a, mean_b = maps[0], maps[1]
     var_a, var_b = maps[2] - mean_a * mean_a, maps[3] - mean_b * mean_b
     both = maps[4] - mean_a * mean_b

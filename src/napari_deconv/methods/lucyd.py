@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import ParameterError
+from napari_deconv.methods._precision import fastest
 from napari_deconv.registry import Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
@@ -74,11 +75,6 @@ def _weights(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> 
     return name
 
 
-def _precision(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
-    del blur, parameters
-    return "bfloat16" if _knows_bfloat16(data.device.type) else "float32"
-
-
 @method(
     "lucyd",
     title="LUCYD",
@@ -103,7 +99,7 @@ def lucyd(
         float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(_scale)
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(_precision)
+        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(fastest)
     ] = "auto",
 ) -> Tensor:
     r"""For noisy stacks in a second, without a PSF: a network that was trained on other objects.
@@ -227,13 +223,3 @@ def _resampled(image: Tensor, planes: int) -> Tensor:
     else:
         changed = functional.interpolate(columns, planes, mode="linear")
     return changed.transpose(1, 2).reshape(planes, *image.shape[1:])
-
-
-def _knows_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is what the processor computes in, and not what it has to imitate."""
-    import torch
-
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device == "cpu" and supported is not None and bool(supported())

@@ -81,7 +81,7 @@ class Samples:
         photograph = random.random() < 0.3
         truth = self._photograph(random, plain=photograph)
         if not photograph and random.random() < 0.65:
-            truth = _layers(random)
+            truth = layers(random)
         psf = _shake(random) if photograph else _optics(random)
         size = truth.shape[0]
         spectrum = np.fft.rfft2(truth) * np.fft.rfft2(_wrapped(psf, size))
@@ -124,7 +124,7 @@ class Samples:
         return np.ascontiguousarray(crop[:, :: random.choice([-1, 1])], np.float64) + 1e-4
 
 
-def _layers(random: np.random.Generator) -> NDArray[np.float64]:
+def layers(random: np.random.Generator) -> NDArray[np.float64]:
     """Return layers of what is stained, each of its own, uneven brightness."""
     from scipy.ndimage import gaussian_filter
 

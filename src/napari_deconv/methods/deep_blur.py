@@ -1,0 +1,277 @@
+"""deep-blur: a few steps of Douglas-Rachford splitting with trained networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from napari_deconv.errors import FileError, ParameterError
+from napari_deconv.methods._precision import fastest
+from napari_deconv.registry import Advanced, Auto, FoundPsf, Range, Unit, method
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_deconv.networks.douglas_rachford import DouglasRachford, Inverse
+    from napari_deconv.operators.convolution import Convolution
+
+# How far beyond a tile is looked, in voxels: the networks' own reach is larger, but what is beyond
+# this changes nothing that could be seen. A tile has to begin where their coarsest scale has a
+# place.
+REACH, GRID = 64, 8
+# Pixels over whose mean the light is taken that makes the noise of photons.
+_AROUND = 5
+# Shares of the pixels that are left out as the darkest and the brightest when an image is measured.
+_OUTLIERS = 1e-3
+# What the PSF is taken to be wrong by where nobody knows.
+_ERROR = 0.01
+# Float32 maps that are held at once, measured.
+_MAPS = 60.0
+
+
+def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+    del blur, parameters
+    return float(_calm(data).mean())
+
+
+def _scale(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+    del blur, parameters
+    return max(float(_calm(data).std()), 1e-6 * float(data.abs().max()), 1e-30)
+
+
+def _calm(data: Tensor) -> NDArray[np.float32]:
+    """Return means over a few pixels, none beyond what all but a few are."""
+    import numpy as np
+    from scipy.ndimage import uniform_filter
+
+    smooth = uniform_filter(data.cpu().numpy(), (*[1] * (data.ndim - 2), 3, 3), mode="nearest")
+    low, high = np.quantile(smooth, [_OUTLIERS, 1 - _OUTLIERS])
+    calm: NDArray[np.float32] = np.clip(smooth, low, high)
+    return calm
+
+
+def _steps(parameters: Mapping[str, Any]) -> int:
+    from napari_deconv.networks.douglas_rachford import Unrolled
+
+    return Unrolled.of(_loaded(parameters["weights"]).settings).steps
+
+
+def _find_psf(
+    planes: NDArray[np.float32], spacing: Sequence[float] | None, parameters: Mapping[str, Any]
+) -> FoundPsf:
+    from dataclasses import asdict
+
+    from napari_deconv.identification import identify
+    from napari_deconv.identification.result import UNKNOWN
+
+    wanted = ("numerical_aperture", "emission_wavelength", "amplitude")
+    found = identify(planes, spacing=spacing, **{name: parameters[name] for name in wanted})
+    record = asdict(found)
+    del record["psf"], record["pupil_phase"], record["candidates"]
+    return FoundPsf(
+        found.psf,
+        10 ** (-found.expected_snr / 20),
+        found.verdict,
+        found.confidence >= UNKNOWN,
+        record,
+    )
+
+
+@method(
+    "deep-blur",
+    title="deep-blur",
+    group="learned",
+    needs_psf=False,
+    cites=[
+        "Debarnot and Weiss 2024, doi:10.1017/S2633903X24000096",
+        "Zhang et al. 2022, doi:10.1109/TPAMI.2021.3088914",
+    ],
+    margin=REACH,
+    grid=GRID,
+    arrays=lambda _: (10.0, _MAPS),
+    schedule=_steps,
+    finds_psf=_find_psf,
+)
+def deep_blur(
+    data: Tensor,
+    blur: Convolution,
+    *,
+    iterations: Annotated[int, Range(1, 100)] = 4,
+    weights: str = "small",
+    strength: Annotated[float, Range(0.1, 10.0, logarithmic=True)] = 1.0,
+    numerical_aperture: Annotated[float | None, Range(0.01, 2.0)] = None,
+    emission_wavelength: Annotated[float | None, Range(0.1, 20.0), Unit("um")] = None,
+    amplitude: Annotated[float, Range(1e-3, 0.2), Unit("waves"), Advanced()] = 0.15,
+    positive: Annotated[bool, Advanced()] = True,
+    level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), Auto(_level)] = "auto",
+    scale: Annotated[
+        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(_scale)
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(fastest)
+    ] = "auto",
+    offset: Annotated[float, Unit("counts"), Advanced()] = 0.0,
+    gain: Annotated[float, Range(1e-9), Unit("counts per photon"), Advanced()] = 1.0,
+    read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
+    psf_error: Annotated[float, Range(0, 0.5), Advanced()] = _ERROR,
+) -> Iterator[Tensor]:
+    r"""For images without a PSF, or with one that is not quite right: found, then undone.
+
+    .. math::
+        u = \arg\min_u |Hu - y|^2 + \lambda_k |u - z|^2, \qquad
+        x = N_k(2u - z), \qquad z \leftarrow z + \beta_k (x - u)
+
+    Four steps of Douglas-Rachford splitting, whose proximal operators N are networks, trained on
+    photographs and synthetic microscopy. They are told how noisy each place is, and how far the PSF
+    may be wrong. Without a PSF it is first found in the image: the aberrations of a pupil that
+    explain the image's spectrum. Stacks without a PSF are restored plane by plane, with one PSF for
+    all of them; with a PSF of three axes, the networks see plane after plane.
+
+    Parameters
+    ----------
+    data
+        Image y.
+    blur
+        Forward model H.
+    iterations
+        How many steps to take; automatic takes all that the weights have, fewer are quicker.
+    weights
+        Weights that come with the package, or the path of a safetensors file made by
+        ``napari-deconv train deep-blur``.
+    strength
+        How noisy the image is taken to be, in units of what it is: more is smoother.
+    numerical_aperture
+        Of the objective: to find the PSF, together with wavelength and pixel size.
+    emission_wavelength
+        In vacuum: to find the PSF.
+    amplitude
+        Largest aberration to expect where the PSF is found, each coefficient in waves rms.
+    positive
+        Keep negative values out of the result.
+    level
+        Intensity that the networks see as zero; automatic takes the mean.
+    scale
+        Intensity that they see as one; automatic takes the standard deviation of what is no noise.
+    precision
+        Of the networks' convolutions: bfloat16 is several times faster where the processor knows
+        it. Automatic takes it there.
+    offset
+        Intensity at which photons make no noise.
+    gain
+        Counts of the image for each photon.
+    read_noise
+        Standard deviation of the noise without light.
+    psf_error
+        Norm of what may be wrong with the PSF, relative to its own: the networks trust a doubtful
+        one less.
+    """
+    del numerical_aperture, emission_wavelength, amplitude  # used before, to find the PSF
+    import torch
+
+    from napari_deconv.networks.douglas_rachford import regularised_inverse
+
+    network = _network(weights, data.ndim).to(data.device)
+    if iterations > network.plan.steps:
+        raise ParameterError(
+            f"The weights {weights!r} take {network.plan.steps} steps: ask for as many or fewer."
+        )
+    half = precision == "bfloat16"
+    if half and network.plan.prior.ndim == 2:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ones = torch.ones(blur.object_shape, dtype=data.dtype, device=data.device)
+    flat = blur(ones)
+    inverse = regularised_inverse((data - float(level) * flat) / float(scale), blur)
+    planes = _Planes(data.ndim, network.plan.prior.ndim)
+    noise = planes.apart(noise_map(data[None, None], gain, read_noise, offset)[0, 0])
+    noise = noise * (float(strength) / float(scale))
+    error = noise.new_full((1,) * noise.ndim, float(strength) * float(psf_error))
+    inside = tuple(slice(n) for n in data.shape)[data.ndim - planes.ndim :]
+    with torch.no_grad():
+        steps = network(
+            planes.inverse(inverse),
+            planes.apart(torch.zeros_like(ones)),
+            noise,
+            error.expand(len(noise), *error.shape[1:]),
+            inside,
+        )
+        for _ in range(iterations):
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=half):
+                x = planes.together(next(steps)).float()
+            x = x.mul_(float(scale)).add_(float(level))
+            yield _with_light(x, data, blur, flat, positive=positive)
+
+
+def noise_map(data: Tensor, gain: Any, read_noise: Any, offset: float = 0.0) -> Tensor:
+    """Return the standard deviation of the noise at each place of images (n, 1, [z,] y, x).
+
+    ``gain * (mean - offset) + read_noise**2``, with the mean over a few pixels.
+    """
+    from torch.nn import functional
+
+    pool = functional.avg_pool2d if data.ndim == 4 else functional.avg_pool3d
+    side = [min(_AROUND, n - 1 + n % 2) for n in data.shape[2:]]
+    margin = [n // 2 for n in side]
+    light = pool(data - offset, side, 1, margin, count_include_pad=False)
+    deviation: Tensor = (gain * light.clamp(min=0) + read_noise**2).sqrt()
+    return deviation
+
+
+class _Planes:
+    """Turns an object into what networks take, (n, 1, [z,] y, x), and back.
+
+    Networks for planes see a stack as many of them.
+    """
+
+    def __init__(self, ndim: int, seen: int) -> None:
+        self.ndim, self._batched = seen, ndim > seen
+
+    def apart(self, x: Tensor) -> Tensor:
+        return x[:, None] if self._batched else x[None, None]
+
+    def together(self, x: Tensor) -> Tensor:
+        return x[:, 0] if self._batched else x[0, 0]
+
+    def inverse(self, inverse: Inverse) -> Inverse:
+        """Return the same on what networks take; all planes have one weight."""
+        return lambda z, weight: self.apart(inverse(self.together(z), float(weight.mean())))
+
+
+def _with_light(
+    x: Tensor, data: Tensor, blur: Convolution, flat: Tensor, *, positive: bool
+) -> Tensor:
+    """Return an object with as much light as the image has."""
+    missing = float((data - blur(x, borrow=True)).mean() / flat.mean())
+    x = x.add_(missing)
+    if not positive:
+        return x
+    wanted = float(blur.crop(x).sum())
+    x = x.clamp_(min=0)
+    found = float(blur.crop(x).sum())
+    return x.mul_(wanted / found) if wanted > 0 and found > 0 else x
+
+
+def _loaded(weights: str) -> Any:
+    from napari_deconv.networks.weights import load_weights, pretrained
+
+    name = f"deep-blur-{weights}"
+    return load_weights(name if name in pretrained() else weights, "deep-blur")
+
+
+def _network(weights: str, ndim: int) -> DouglasRachford:
+    """Return a network that is ready to restore images of so many axes."""
+    from napari_deconv.networks.douglas_rachford import DouglasRachford, Unrolled
+
+    loaded = _loaded(weights)
+    problem = FileError(f"The weights {weights!r} are not those of this network: train them anew.")
+    try:
+        plan = Unrolled.of(loaded.settings)
+        network = DouglasRachford(plan)
+        network.load_state_dict(loaded.tensors)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise problem from error
+    if plan.prior.ndim > ndim:
+        raise ParameterError(f"The weights {weights!r} are for stacks; choose others.")
+    return network.eval().requires_grad_(False)
