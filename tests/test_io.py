@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -309,12 +310,28 @@ class TestReading:
         assert image.axes == "YX"
         np.testing.assert_array_equal(image.data, data)
 
-    def test_large_files_are_mapped(self, tmp_path, stack, monkeypatch):
-        monkeypatch.setattr(tiff_module, "_MAPPED_FROM", 1)
-        write_image(tmp_path / "m.tif", stack, axes="ZYX", spacing=(0.2, 0.1, 0.1))
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    def test_large_files_are_read_piece_by_piece(self, tmp_path, stack, monkeypatch, compression):
+        monkeypatch.setattr(tiff_module, "LAZY_FROM", 1)
+        # ImageJ's order of axes is not ours: nothing is read to turn them.
+        data = np.stack([stack, stack + 1, stack + 2], axis=1)[None]
+        tifffile.imwrite(
+            tmp_path / "m.tif",
+            data,
+            imagej=True,
+            compression=compression,
+            resolution=(10, 10),
+            metadata={"axes": "TZCYX", "spacing": 0.2, "unit": "um"},
+        )
         image = read_image(tmp_path / "m.tif")
-        assert isinstance(image.data.base, np.memmap) or isinstance(image.data, np.memmap)
-        np.testing.assert_array_equal(image.data, stack)
+        assert not isinstance(image.data, np.ndarray)
+        again = pickle.loads(pickle.dumps(image.data))
+        for lazy in (image.data, again):
+            assert lazy.shape == (3, *stack.shape)
+            assert lazy.dtype.itemsize == stack.dtype.itemsize
+            np.testing.assert_array_equal(lazy, data[0].swapaxes(0, 1))
+            np.testing.assert_array_equal(lazy[1, 2:4], data[0, 2:4, 1])
+            np.testing.assert_array_equal(lazy[..., 3, 1:5], data[0, ..., 3, 1:5].swapaxes(0, 1))
         assert image.spacing == pytest.approx((0.2, 0.1, 0.1))
 
     @pytest.mark.parametrize("dtype", ["u1", ">u2", "<i4", "f2", ">f8", "?"])
@@ -522,7 +539,7 @@ class TestWriting:
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(target_module, "_sync", interrupt)
+        monkeypatch.setattr(target_module, "sync", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_image(tmp_path / "a.tif", stack, axes="ZYX")
         assert list(tmp_path.iterdir()) == []

@@ -33,19 +33,7 @@ def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
         When it is empty, has fewer than two axes, is RGB, or holds anything but finite numbers.
     """
     array: NDArray[Any] = np.asarray(image)
-    if array.dtype.kind not in "biuf":
-        raise InputError(
-            f"The {name} holds {array.dtype} values; grey values are needed, so convert it first."
-        )
-    if array.ndim < 2:
-        raise InputError(f"The {name} has {array.ndim} axis; at least Y and X are needed.")
-    if array.size == 0:
-        raise InputError(f"The {name} is empty (shape {array.shape}).")
-    if array.ndim > 2 and array.shape[-1] in (3, 4) and min(array.shape[-3:-1]) > 8:
-        raise InputError(
-            f"The {name} looks like a colour (RGB) picture (shape {array.shape}); "
-            "give one colour channel, for instance image[..., 1]."
-        )
+    check_image(array, name)
     with np.errstate(over="ignore"):
         values = array.astype(np.float32, copy=False)
     # The sum is finite unless a value is not (or the sum overflows): one pass, no mask.
@@ -56,6 +44,29 @@ def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
             "replace them first, for instance with numpy.nan_to_num."
         )
     return values
+
+
+def check_image(array: Any, name: str = "image") -> None:
+    """Check what can be told of an array, lazy or not, without looking at its values.
+
+    Raises
+    ------
+    InputError
+        When it is empty, has fewer than two axes, is RGB, or holds no real numbers.
+    """
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"The {name} holds {array.dtype} values; grey values are needed, so convert it first."
+        )
+    if array.ndim < 2:
+        raise InputError(f"The {name} has {array.ndim} axis; at least Y and X are needed.")
+    if 0 in array.shape:
+        raise InputError(f"The {name} is empty (shape {array.shape}).")
+    if array.ndim > 2 and array.shape[-1] in (3, 4) and min(array.shape[-3:-1]) > 8:
+        raise InputError(
+            f"The {name} looks like a colour (RGB) picture (shape {array.shape}); "
+            "give one colour channel, for instance image[..., 1]."
+        )
 
 
 def some_planes(image: NDArray[Any], enough: int) -> NDArray[Any]:

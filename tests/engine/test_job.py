@@ -106,7 +106,7 @@ def test_tiles_are_chosen_to_fit_the_memory():
     need = whole.forecast.memory_bytes / 1e9
     job = Job(STACK, "richardson-lucy", PSF, iterations=3, memory_limit=max(0.01, need / 1.5))
     big = np.tile(STACK, (1, 4, 4))
-    job = Job(big, "richardson-lucy", PSF, iterations=3, memory_limit=0.02)
+    job = Job(big, "richardson-lucy", PSF, iterations=3, memory_limit=0.04)
     assert job.forecast.blocks > 1
     assert job.forecast.tiles[0] == 16  # stacks stay whole along z
     run(job)
@@ -219,7 +219,7 @@ def test_tiles_cover_everything_once(shape):
     parameters = {"acceleration": "none", "projector": "matched"}
     demand = planning.Demand(method, parameters, halo, (2,) * len(shape), "extended", device, halo)
     budget = demand.bytes(shape) / 7
-    tile = planning.choose_tiles(shape, demand, budget)
+    tile = planning.choose_tiles(shape, demand, budget, (1,) * len(shape))
     covered = np.zeros(shape, np.uint8)
     for core in planning.cores(shape, tile):
         covered[core] += 1

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from napari_deconv.engine import memory
 from napari_deconv.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def _mps_works() -> bool:
 
 def free_memory(device: device) -> int:
     """Return how many bytes are free on a device."""
-    import psutil
     import torch
 
     if device.type == "cuda":
@@ -79,7 +79,7 @@ def free_memory(device: device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
-    return int(psutil.virtual_memory().available)
+    return memory.available()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

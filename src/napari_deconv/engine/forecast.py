@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 # What is counted on where the number of steps is automatic, and of tries where a strength is.
 _TYPICAL_ITERATIONS = 50
 _TYPICAL_TRIES = 6
-# Bytes that any job takes: modules loaded at first use, threads, buffers of libraries.
-_ALWAYS = 20_000_000
 
 
-def forecast(problem: Problem, device: device, budget: float) -> Forecast:
+def forecast(problem: Problem, device: device, budget: float, *, to_file: bool = False) -> Forecast:
     """Return what a job will take; the machine's speed is measured at first.
 
     Parameters
@@ -35,9 +33,11 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
         Where.
     budget
         Bytes that a block may take.
+    to_file
+        Whether blocks are written as they are made.
     """
     options, method = problem.options, problem.method
-    shape, tile = problem.source.spatial_shape, problem.tile(device, budget)
+    shape, tile = problem.source.spatial_shape, problem.tile(device, budget, to_file=to_file)
     demand = problem.demand(device)
     outer = demand.outer(tile, shape)
     frames = len(list(problem.source.frames))
@@ -81,6 +81,5 @@ def forecast(problem: Problem, device: device, budget: float) -> Forecast:
     modelled = "background" in method.parameters and options.background != "auto"
     subtracts = options.offset != 0 or (options.background != 0 and not modelled)
     copies = problem.source.copies or outer != problem.source.shape or subtracts
-    result = 4 * int(np.prod(problem.source.shape))
-    memory = demand.bytes(outer, copies=copies) + result + _ALWAYS
+    memory = demand.bytes(outer, copies=copies) + problem.beside(device, to_file=to_file)
     return Forecast(memory, every.step, steps, seconds, tile, blocks)

@@ -142,6 +142,9 @@ class Job:
         The restored image, float32, once the job has finished.
     details
         What came out besides.
+    to_file
+        Set before the job is settled where each block is written as it is made
+        (:func:`~napari_deconv.engine.streaming.stream` does): the result takes no memory then.
 
     Raises
     ------
@@ -164,14 +167,15 @@ class Job:
         self._problem = Problem(image, entry, psf, region, options)
         self._device = devices.find_device(self._problem.options.device)
         self._image = image
+        self.to_file = False
         self._shrink = 1.0
         self._keep = True
         self._psf, self._region, self._given = psf, region, options
+        self._found: Mapping[str, Any] | None = None
         self._work: Work | None = None
         self._piece: Piece | None = None
         self._output: NDArray[np.float32] | None = None
         self.result: NDArray[np.float32] | None = None
-        self._found: Mapping[str, Any] | None = None
         self.details = Details(method, warnings=self._problem.warnings, notes=self._problem.notes)
 
     @property
@@ -202,7 +206,7 @@ class Job:
     @property
     def forecast(self) -> Forecast:
         """Memory and time that the job will take; at first it measures the machine's speed."""
-        return forecast(self._problem, self._device, self._budget())
+        return forecast(self._problem, self._device, self._budget(), to_file=self.to_file)
 
     @property
     def can_continue(self) -> bool:
@@ -260,16 +264,16 @@ class Job:
         """
         problem = self._problem
         noise = problem.noise()
-        tile = problem.tile(self._device, self._budget(), to_file=to_file)
-        alone = tile == problem.source.spatial_shape and len(list(problem.source.frames)) == 1
-        parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
-        parameters = yield from self._find_strengths(parameters, noise)
         if problem.is_blind:
             yield Step("Identifying the blur", 0, None, 0.0)
             found = find_psf(problem)
             self._take({**vars(found), "psf": found.psf.tolist()})
             yield Step("Identifying the blur", 0, None, 1.0)
         options = problem.options
+        tile = problem.tile(self._device, self._budget(), to_file=to_file)
+        alone = tile == problem.source.spatial_shape and len(list(problem.source.frames)) == 1
+        parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
+        parameters = yield from self._find_strengths(parameters, noise)
         goal, reason, tolerance = 1, "", None
         if problem.method.iterative:
             if options.iterations != "auto":
@@ -295,19 +299,19 @@ class Job:
             reason,
             level,
             tolerance,
+            self._found,
         )
         self.adopt(settled)
         return settled
 
-            self._found,
     def adopt(self, settled: Settled) -> None:
         """Take for granted what another run of the same job has settled."""
+        if settled.found is not None and self._problem.is_blind:
+            self._take(settled.found)
         options, details = self._problem.options, self.details
         self._work = Work(
             self._image,
             self.details.method,
-        if settled.found is not None and self._problem.is_blind:
-            self._take(settled.found)
             self._psf,
             self._given,
             settled,
@@ -328,10 +332,6 @@ class Job:
         details.read_noise, details.tiles = settled.read_noise, settled.tile
         details.blocks, details.device = len(self._work.blocks), str(self._device)
 
-    @property
-    def work(self) -> Work:
-        """The blocks and all that restoring them takes, once the job is settled.
-
     def _take(self, found: Mapping[str, Any]) -> None:
         """Go on with a PSF that was found in the image, as if it had been given."""
         error = min(float(found["error"]), _LARGEST_ERROR)
@@ -344,6 +344,10 @@ class Job:
             self._problem.notes.append(found["verdict"])
         else:
             self._problem.warn(found["verdict"])
+
+    @property
+    def work(self) -> Work:
+        """The blocks and all that restoring them takes, once the job is settled.
 
         Raises
         ------
@@ -502,8 +506,27 @@ class Job:
         )
 
     def _budget(self) -> float:
-        """Return the bytes that a block may take."""
+        """Return the bytes that a block may take; what is needed anyway is taken off."""
         limit = self._problem.options.memory_limit
-        if limit is not None:
-            return limit * 1e9 * self._shrink
-        return _SHARE * devices.free_memory(self._device) * self._shrink
+        free = devices.free_memory(self._device)
+        whole = limit * 1e9 if limit is not None else _SHARE * free
+        beside = self._problem.beside(self._device, to_file=self.to_file)
+        return max(0.0, whole - beside) * self._shrink
+
+    def _fitting_tile(self) -> tuple[int, ...]:
+        """Return the size of the blocks, and warn where even the smallest are too large."""
+        problem, budget = self._problem, self._budget()
+        tile = problem.tile(self._device, budget, to_file=self.to_file)
+        demand = problem.demand(self._device)
+        need = demand.bytes(demand.outer(tile, problem.source.spatial_shape))
+        if need > budget:
+            most = problem.options.memory_limit
+            allowed = f"the {most:g} GB allowed" if most else f"{_SHARE:.0%} of what is free"
+            beside = problem.beside(self._device, to_file=self.to_file)
+            words = (
+                f"The job takes about {(need + beside) / 1e9:.2g} GB, which is more than {allowed}"
+            )
+            if not self.to_file and beside > need:
+                words += "; the result alone is large: have it written into a file as it is made"
+            problem.warn(f"{words}.")
+        return tile

@@ -124,6 +124,8 @@ class Problem:
                 "give it the mean PSF."
             )
         self.source = Source(image, ndim, region)
+        self._sample = REPRESENTATIVE
+        self._representative: tuple[tuple[int, ...], tuple[slice, ...]] | None = None
         _refuse_constant(image)
         if isinstance(self.options.tiles, tuple) and len(self.options.tiles) != ndim:
             raise ParameterError(f"tiles {self.options.tiles} needs {ndim} numbers, one an axis.")
@@ -135,8 +137,6 @@ class Problem:
         self._floor_source = self._background(background, image, region)
         self._blur: tuple[Any, Convolution] | None = None
 
-    def with_method(self, method: Method, parameters: Mapping[str, Any]) -> Problem:
-        """Return the same problem for another method, with those of the parameters that it has."""
     @property
     def is_blind(self) -> bool:
         """Whether the PSF has yet to be found."""
@@ -159,6 +159,8 @@ class Problem:
             for a in range(kernels[0].array.ndim)
         )
 
+    def with_method(self, method: Method, parameters: Mapping[str, Any]) -> Problem:
+        """Return the same problem for another method, with those of the parameters that it has."""
         other = copy.copy(self)
         other.method = method
         common, known = parameters_of(Options), {**self.parameters, **parameters}
@@ -216,6 +218,13 @@ class Problem:
             grids = [math.lcm(self.method.grid, _FILE_GRID if to_file else 1)] * len(whole)
             return choose_tiles(whole, self.demand(device), budget, grids)
         return on_grid(wanted, whole, [self.method.grid] * len(whole))
+
+    def beside(self, device: device, *, to_file: bool = False) -> int:
+        """Return the bytes of main memory that a job takes beside its blocks."""
+        if device.type != "cpu":
+            return 0
+        result = _WRITING if to_file else 4 * math.prod(self.source.shape)
+        return _ALWAYS + self.source.buffers + result
 
     def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
         """Read a piece of a frame with its surroundings."""
@@ -282,6 +291,7 @@ class Problem:
 
     def context(self, floor: Any, noise: Noise) -> dict[str, Any]:
         """Return the parameters that the engine fills in, where the method knows them."""
+        whole = "offset" in self.method.parameters
         values = {
             "background": floor,
             "gain": noise.gain,
@@ -294,7 +304,6 @@ class Problem:
         if self.method.iterative:
             # The engine counts the steps; the method goes on for as long as it is asked to.
             values["iterations"] = int(self.method.parameters["iterations"].range.upper or 10**9)
-        whole = "offset" in self.method.parameters
         if self.method.schedule is not None:
             # One that plans its steps ahead has to know.
             asked = self.options.iterations
@@ -361,24 +370,40 @@ class Problem:
     @property
     def representative(self) -> tuple[tuple[int, ...], tuple[slice, ...]]:
         """A frame, and in it a region of bounded size in which there is much to see."""
-        return self.lively_region(REPRESENTATIVE)
+        if self._representative is None:
+            self._representative = self.lively_region(self._sample)
+        return self._representative
+
+    def sample_within(self, device: device, budget: float) -> None:
+        """Take a representative region whose restoration fits into so many bytes."""
+        shape, demand, voxels = self.source.spatial_shape, self.demand(device), REPRESENTATIVE
+        # Held-out photons and what remains without them are kept beside the data.
+        while voxels > _LEAST_SAMPLE and budget < sum(
+            (demand.bytes(demand.outer(self._sample_size(voxels), shape)), 12 * voxels)
+        ):
+            voxels //= 2
+        if voxels != self._sample:
+            self._sample, self._representative = voxels, None
 
     def lively_region(self, voxels: int) -> tuple[tuple[int, ...], tuple[slice, ...]]:
         """Return a frame, and in it the region of so many voxels in which there is most to see."""
         frames = list(self.source.frames)
         frame = frames[len(frames) // 2]
         shape = self.source.spatial_shape
-        size = list(shape)
-        while int(np.prod(size)) > voxels:
+        size = self._sample_size(voxels)
+        if size == shape:
+            return frame, tuple(slice(0, n) for n in shape)
+        return frame, self.source.liveliest(frame, size)
+
+    def _sample_size(self, voxels: int) -> tuple[int, ...]:
+        """Return the shape of a region of at most so many voxels, stacks unsplit if possible."""
+        size = list(self.source.spatial_shape)
+        while math.prod(size) > voxels:
             axis = int(np.argmax([n if n > 32 else 0 for n in size[-2:]])) + len(size) - 2
             if size[axis] <= 32:
                 axis = 0
             size[axis] = -(-size[axis] // 2)
-        starts = [(n - s) // 2 for n, s in zip(shape, size, strict=True)]
-        core = tuple(slice(a, a + s) for a, s in zip(starts, size, strict=True))
-        if tuple(size) == shape or not self.source.in_memory:
-            return frame, core
-        return frame, self.source.liveliest(frame, size)
+        return tuple(size)
 
     # Inside ----------------------------------------------------------------------------------
 
@@ -414,6 +439,8 @@ class Problem:
 
     def _ndim_without_psf(self, image: Any) -> int:
         """Return how many axes are spatial: as many as there are voxel sizes, or all."""
+        if self.method.finds_psf is not None:
+            return 2
         given = len(self.options.spacing or ())
         most = min(np.ndim(image), max(self.method.ndim))
         return given if given in self.method.ndim and given < most else most
@@ -439,8 +466,6 @@ class Problem:
             return self._variant_kernel(psf)
         options = self.options
         circular = options.borders == "circular"
-        if self.method.finds_psf is not None:
-            return 2
         kernel = prepare_kernel(
             psf,
             centre=options.psf_centre,

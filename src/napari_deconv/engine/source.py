@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_deconv.arrays import as_image
+from napari_deconv.arrays import as_image, check_image
 from napari_deconv.errors import InputError
+from napari_deconv.io.lazy import READ_AT_ONCE, Rearranged, StoredArray, portable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 # What is read beyond the image: nothing, or what a repeating border puts there, and then only
 # around a piece that is cut out.
 Beyond = Literal["extended", "zero", "reflect", "circular"]
+# How many places of a lazy image are looked at to find a lively one, and how much of each.
+_LOOKS, _LOOK = 24, (8, 128, 128)
 
 
 class Source:
@@ -34,19 +39,18 @@ class Source:
     """
 
     def __init__(self, image: Any, ndim: int, region: Sequence[slice] | None = None) -> None:
-        lazy = hasattr(image, "shape") and hasattr(image, "dtype") and hasattr(image, "ndim")
-        if not lazy or isinstance(image, np.ndarray):
+        if not all(hasattr(image, name) for name in ("shape", "dtype", "ndim")):
+            image = np.asarray(image)
+        image = lazily(image)
+        check_image(image)
+        if isinstance(image, np.ndarray):
             # The whole of it is here already, so the whole of it is checked at once.
-            image = as_image(image)
-        elif image.dtype.kind not in "biuf":
-            raise InputError(f"The image holds {image.dtype}; grey values are needed.")
+            _check_finite(image)
         if image.ndim < ndim:
             raise InputError(
                 f"The image has {image.ndim} axes, but the PSF has {ndim}. For a plane, take the "
                 "PSF's plane in focus; for a stack, choose the stack."
             )
-        if 0 in image.shape:
-            raise InputError(f"The image is empty (shape {tuple(image.shape)}).")
         self._image = image
         self._ndim = ndim
         shape = tuple(int(n) for n in image.shape)
@@ -84,23 +88,57 @@ class Source:
         """Whether looking at all of it costs next to nothing."""
         return isinstance(self._image, np.ndarray)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it, as it is stored."""
+        return int(math.prod(self.shape) * self.dtype.itemsize)
+
+    @property
+    def buffers(self) -> int:
+        """Bytes that reading takes beside what is read: chunks, as they are stored and decoded."""
+        chunks = getattr(self._image, "chunksize", None) or getattr(self._image, "chunks", None)
+        if isinstance(self._image, np.ndarray) or chunks is None:
+            return 0
+        chunk = self.dtype.itemsize * math.prod(chunks)
+        if isinstance(self._image, (StoredArray, Rearranged)):
+            at_once = max(chunk, min(READ_AT_ONCE, 10 * chunk))
+        else:
+            # dask works on a chunk for each processor.
+            at_once = 2 * chunk * (os.cpu_count() or 1)
+        return int(2 * min(at_once, self.nbytes))
+
     def place_of(self, frame: Sequence[int]) -> tuple[int, ...]:
         """Return where in the whole image a frame of the region is."""
         return tuple(i + a for i, a in zip(frame, self._start[: len(frame)], strict=True))
 
     def liveliest(self, frame: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
         """Return the window of this size, out of a grid of them, that varies most."""
-        whole = tuple(slice(0, n) for n in self.spatial_shape)
-        outer, _ = self.outer(whole, (0,) * self._ndim, "zero")
-        image = self.read(frame, outer)
-        # Every fourth voxel tells enough.
-        thin = image[(slice(None, None, 4),) * self._ndim]
+        shape = self.spatial_shape
+        grid = list(product(*(_starts(n, s) for n, s in zip(shape, size, strict=True))))
+        if not self.in_memory:
+            # Each look reads whole chunks: a few have to do, all over the image.
+            grid = [grid[round(i)] for i in np.linspace(0, len(grid) - 1, min(len(grid), _LOOKS))]
         windows = []
-        for starts in product(*(_starts(n, s) for n, s in zip(image.shape, size, strict=True))):
+        for starts in grid:
             window = tuple(slice(a, a + s) for a, s in zip(starts, size, strict=True))
-            coarse = tuple(slice(w.start // 4, max(w.stop // 4, w.start // 4 + 1)) for w in window)
-            windows.append((float(thin[coarse].std()), starts, window))
+            windows.append((float(self._glimpse(frame, window).std()), starts, window))
         return max(windows)[2]
+
+    def _glimpse(self, frame: Sequence[int], window: Sequence[slice]) -> NDArray[np.float32]:
+        """Return enough of a window to tell how much there is to see in it."""
+        offsets = self._start[len(self._start) - self._ndim :]
+        whole = tuple(slice(p.start + o, p.stop + o) for p, o in zip(window, offsets, strict=True))
+        if self.in_memory:
+            # Every fourth voxel tells enough.
+            thin = tuple(slice(piece.start, piece.stop, 4) for piece in whole)
+        else:
+            most = _LOOK[-self._ndim :]
+            middles = [(piece.start + piece.stop) // 2 for piece in whole]
+            thin = tuple(
+                slice(max(p.start, m - n // 2), min(p.stop, m - n // 2 + n))
+                for p, m, n in zip(whole, middles, most, strict=True)
+            )
+        return np.asarray(self._image[(*self.place_of(frame), *thin)]).astype(np.float32)
 
     def outer(
         self,
@@ -147,6 +185,22 @@ class Source:
 def _starts(length: int, size: int) -> list[int]:
     """Return where windows of a size begin, half a window apart."""
     return [*range(0, length - size, max(1, size // 2)), length - size]
+
+
+def lazily(image: Any) -> Any:
+    """Return an image that need not be in memory as one that is read piece by piece."""
+    if type(image).__module__.startswith("zarr."):
+        return StoredArray(str(getattr(image, "store_path", "the zarr array")), image)
+    return portable(image)
+
+
+def _check_finite(image: NDArray[Any]) -> None:
+    """Check all values, plane by plane where they would have to be converted."""
+    if image.dtype == np.float32:
+        as_image(image)
+    elif image.dtype.kind == "f":
+        for index in np.ndindex(*image.shape[:-2]):
+            as_image(image[index])
 
 
 def _mapped(position: NDArray[np.intp], length: int, beyond: Beyond) -> NDArray[np.intp]:

@@ -143,6 +143,7 @@ def stream(
         When there is not enough memory.
     """
     path = check_output_suffix(path)
+    job.to_file = True
     source = job.source
     form = Form(
         axes or _usual_axes(source),
@@ -225,7 +226,7 @@ class _Result:
             job.adopt(Settled.from_json(journal.plan["settled"]))
         while True:
             if not journal.exists:
-                yield from job.settle(to_file=True)
+                yield from job.settle()
                 with in_plain_words(self._path):
                     self._create()
             journal.claim()

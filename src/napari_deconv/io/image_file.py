@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.errors import FileError
+from napari_deconv.io.lazy import rearranged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,8 +75,8 @@ class ImageFile:
     path
         Where it was read.
     data
-        The array, in the file's own dtype: numpy (memory-mapped when very large) for TIFF, a lazy
-        zarr array for OME-Zarr.
+        The array, in the file's own dtype: numpy for a TIFF that is not very large, else a lazy
+        array that is read piece by piece.
     axes
         One letter for each axis of ``data``: some of ``"TCZYX"``, in that order, ending in
         ``"YX"``.
@@ -167,17 +168,12 @@ def check_axes(axes: str, path: Path) -> None:
 def arrange(data: Any, axes: str) -> tuple[Any, str]:
     """Bring the axes into the order T, C, Z, Y, X and drop a Z of one plane.
 
-    Lazy arrays stay lazy when nothing has to be moved.
+    Lazy arrays stay lazy.
     """
     order = sorted(range(len(axes)), key=lambda axis: AXES.index(axes[axis]))
-    if order != list(range(len(axes))):
-        data = np.transpose(np.asarray(data), order)
-        axes = "".join(axes[axis] for axis in order)
-    if "Z" in axes and data.shape[axes.index("Z")] == 1:
-        # A single plane is a two-dimensional image, whatever the file's layout.
-        data = np.squeeze(np.asarray(data), axis=axes.index("Z"))
-        axes = axes.replace("Z", "")
-    return data, axes
+    # A single plane is a two-dimensional image, whatever the file's layout.
+    order = [axis for axis in order if axes[axis] != "Z" or data.shape[axis] > 1]
+    return rearranged(data, order), "".join(axes[axis] for axis in order)
 
 
 def micrometres(value: Any, unit: str) -> float | None:

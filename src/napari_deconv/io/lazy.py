@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,12 @@ import numpy as np
 from napari_deconv.errors import FileError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+# Bytes of chunks that are decoded at the same time, unless a single one has more.
+READ_AT_ONCE = 1 << 26
 
 
 class MappedArray:
@@ -50,24 +56,11 @@ class MappedArray:
         """Bytes of all of it."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def reshape(self, shape: tuple[int, ...]) -> MappedArray:
-        """Return the same array with other axes; it has to be in C order."""
-        assert self.strides == _c_strides(self.shape, self.dtype.itemsize)
-        assert math.prod(shape) == math.prod(self.shape)
-        return MappedArray(self.path, shape, self.dtype, self.offset)
-
-    def transpose(self, order: list[int]) -> MappedArray:
-        """Return the same array with its axes in another order."""
+    def transpose(self, order: Sequence[int]) -> MappedArray:
+        """Return the same array with its axes in another order; an axis left out has length 1."""
         shape = tuple(self.shape[axis] for axis in order)
         strides = tuple(self.strides[axis] for axis in order)
         return MappedArray(self.path, shape, self.dtype, self.offset, strides)
-
-    def squeeze(self, axis: int) -> MappedArray:
-        """Return the same array without an axis of length 1."""
-        assert self.shape[axis] == 1
-        shape, strides = list(self.shape), list(self.strides)
-        del shape[axis], strides[axis]
-        return MappedArray(self.path, tuple(shape), self.dtype, self.offset, tuple(strides))
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         span = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
@@ -84,6 +77,114 @@ class MappedArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[...].astype(dtype or self.dtype.newbyteorder("="), copy=False)
+
+
+class StoredArray:
+    """A zarr array that tells of damaged blocks in plain words when they are read.
+
+    It has what a lazy array needs: shape, dtype, ndim, chunks, slices and ``numpy.asarray``, and
+    it travels as the name of its file.
+
+    Parameters
+    ----------
+    path
+        What the messages call it.
+    array
+        The zarr array.
+    reopen
+        ``reopen(path)`` returns the array again in another process; not needed for one that can
+        be pickled itself.
+    """
+
+    def __init__(
+        self, path: str | Path, array: Any, reopen: Callable[[Path], Any] | None = None
+    ) -> None:
+        self._path = Path(path)
+        self._array = array
+        self._reopen = reopen
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.chunks: tuple[int, ...] = tuple(array.chunks)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim: int = array.ndim
+        if reopen is not None:
+            # Ours alone: its file is to be closed when nobody needs it any more.
+            weakref.finalize(self, array.store.close)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        import zarr
+
+        size = math.prod(self.chunks) * self.dtype.itemsize
+        at_once = min(10, max(1, READ_AT_ONCE // max(1, size)))
+        try:
+            with zarr.config.set({"async.concurrency": at_once}):
+                return np.asarray(self._array[index])
+        except IndexError:
+            raise
+        except Exception as error:  # every codec has errors of its own
+            raise FileError(
+                f"{self._path} is damaged or was not copied to its end ({error}). "
+                "Get it again from where it came from."
+            ) from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[...].astype(dtype or self.dtype, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._reopen is None:
+            return StoredArray, (self._path, self._array)
+        return _opened, (self._path, self._reopen)
+
+
+def _opened(path: Path, reopen: Callable[[Path], Any]) -> StoredArray:
+    return StoredArray(path, reopen(path), reopen)
+
+
+class Rearranged:
+    """A lazy array with its axes in another order.
+
+    Parameters
+    ----------
+    array
+        The array.
+    order
+        Its axes in the order that is wanted; one that is left out has length 1.
+    """
+
+    def __init__(self, array: Any, order: Sequence[int]) -> None:
+        self._array, self._order = array, tuple(order)
+        self.shape: tuple[int, ...] = tuple(array.shape[axis] for axis in order)
+        self.chunks: tuple[int, ...] = tuple(array.chunks[axis] for axis in order)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        given = list(index) if isinstance(index, tuple) else [index]
+        if Ellipsis in given:
+            place = given.index(Ellipsis)
+            given[place : place + 1] = [slice(None)] * (self.ndim - len(given) + 1)
+        given += [slice(None)] * (self.ndim - len(given))
+        below: list[Any] = [0] * len(self._array.shape)
+        for axis, each in zip(self._order, given, strict=True):
+            below[axis] = each
+        kept = [axis for axis, each in enumerate(below) if isinstance(each, slice)]
+        wanted = [kept.index(axis) for axis in self._order if axis in kept]
+        return np.transpose(self._array[tuple(below)], wanted)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[...].astype(dtype or self.dtype, copy=False)
+
+
+def rearranged(array: Any, order: Sequence[int]) -> Any:
+    """Return an array with its axes in another order, lazy if it is; one left out has length 1."""
+    if list(order) == list(range(array.ndim)):
+        return array
+    if isinstance(array, MappedArray):
+        return array.transpose(order)
+    if isinstance(array, (StoredArray, Rearranged)):
+        return Rearranged(array, order)
+    left = [axis for axis in range(array.ndim) if axis not in order]
+    whole = np.transpose(np.asarray(array), [*order, *left])
+    return whole.reshape(whole.shape[: len(order)])
 
 
 def portable(value: Any) -> Any:

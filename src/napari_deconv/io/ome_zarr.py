@@ -17,6 +17,7 @@ from napari_deconv.io.image_file import (
     micrometres,
     without_spacing,
 )
+from napari_deconv.io.lazy import StoredArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,35 +32,6 @@ _KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512}
 # Levels are added until a plane fits on a screen.
 _SMALLEST_PLANE = 512
-
-
-class StoredArray:
-    """A zarr array that tells of damaged blocks in plain words when they are read.
-
-    It has what a lazy array needs: shape, dtype, ndim, chunks, slices and ``numpy.asarray``.
-    """
-
-    def __init__(self, path: Path, array: Any) -> None:
-        self._path = path
-        self._array = array
-        self.shape: tuple[int, ...] = tuple(array.shape)
-        self.chunks: tuple[int, ...] = tuple(array.chunks)
-        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
-        self.ndim: int = array.ndim
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        try:
-            return np.asarray(self._array[index])
-        except IndexError:
-            raise
-        except Exception as error:  # every codec has errors of its own
-            raise FileError(
-                f"{self._path} is damaged or was not copied to its end ({error}). "
-                "Get it again from where it came from."
-            ) from error
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[...].astype(dtype or self.dtype, copy=False)
 
 
 def read_ome_zarr(path: Path, axes: str | None = None) -> ImageFile:

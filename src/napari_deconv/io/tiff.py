@@ -19,7 +19,7 @@ from napari_deconv.io.image_file import (
     micrometres,
     without_spacing,
 )
-from napari_deconv.io.lazy import MappedArray
+from napari_deconv.io.lazy import MappedArray, StoredArray
 from napari_deconv.io.ome_xml import read_ome_xml
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tifffile import TiffFile, TiffPageSeries
 
-# Beyond this an uncompressed file is mapped instead of read: it may be larger than the memory.
-_MAPPED_FROM = 1 << 30
+# Beyond this pixels are read piece by piece: they may be more than the memory holds.
+LAZY_FROM = 1 << 30
 # Where ImageJ's 32-bit offsets end, with room for the header.
 _CLASSIC_LIMIT = 2**32 - 2**25
 # A pixel larger than this, told by the resolution tags alone, is a print size such as 72 dpi.
@@ -126,9 +126,7 @@ def _read(path: Path, tiff: TiffFile, series: TiffPageSeries) -> ImageFile:
     if len(tiff.series) > 1:
         notes += (f"{path} holds {len(tiff.series)} images; the first one is read.",)
 
-    large = series.nbytes >= _MAPPED_FROM and series.dataoffset is not None
-    stored = tifffile_memmap(path) if large else series.asarray()
-    data, axes = arrange(np.reshape(stored, series.shape), axes)
+    data, axes = arrange(_pixels(path, tiff, series), axes)
 
     if tiff.is_ome and tiff.ome_metadata:
         told = read_ome_xml(tiff.ome_metadata)
@@ -158,12 +156,23 @@ def _read(path: Path, tiff: TiffFile, series: TiffPageSeries) -> ImageFile:
     )
 
 
-def tifffile_memmap(path: Path) -> NDArray[Any]:
-    """Map the first image of a file read-only."""
-    import tifffile
+def _pixels(path: Path, tiff: TiffFile, series: TiffPageSeries) -> Any:
+    """Return a series' pixels, lazy where there are many."""
+    if series.nbytes < LAZY_FROM:
+        return np.reshape(series.asarray(), series.shape)
+    if series.dataoffset is not None:
+        dtype = series.dtype.newbyteorder(tiff.byteorder)
+        return MappedArray(path, series.shape, dtype, series.dataoffset)
+    stored = StoredArray(path, _compressed(path), _compressed)
+    return stored if stored.shape == series.shape else np.reshape(series.asarray(), series.shape)
 
-    mapped: NDArray[Any] = tifffile.memmap(path, mode="r", series=0, level=0)
-    return mapped
+
+def _compressed(path: Path) -> Any:
+    """Open the first image of a file whose pixels have to be decoded, as a zarr array."""
+    import tifffile
+    import zarr
+
+    return zarr.open(tifffile.imread(path, aszarr=True, series=0, level=0), mode="r")
 
 
 def _named(axes: str) -> tuple[str, str]:

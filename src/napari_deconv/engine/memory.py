@@ -1,0 +1,68 @@
+"""How much memory this process may still take: the machine's, its container's, its own limit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available() -> int:
+    """Return how many bytes are free to this process."""
+    import psutil
+
+    free = [int(psutil.virtual_memory().available), *_container(), *_process()]
+    return max(0, min(free))
+
+
+def _process() -> list[int]:
+    """Return what the process's own limits leave (``ulimit -d``, ``ulimit -v``)."""
+    if sys.platform == "win32":
+        return []
+    import resource
+
+    import psutil
+
+    told = psutil.Process().memory_info()
+    free = []
+    for name, used in (("RLIMIT_DATA", getattr(told, "data", told.rss)), ("RLIMIT_AS", told.vms)):
+        limit = resource.getrlimit(getattr(resource, name))[0]
+        if limit != resource.RLIM_INFINITY:
+            free.append(int(limit - used))
+    return free
+
+
+def _container(groups: Path = Path("/proc/self/cgroup"), root: Path = _CGROUPS) -> list[int]:
+    """Return what the limits of containers and batch systems leave (Linux, both versions)."""
+    try:
+        lines = groups.read_text("ascii").splitlines()
+    except OSError:
+        return []
+    free = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            names, base = ("memory.max", "memory.current", "inactive_file"), root
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            base = root / "memory"
+        else:
+            continue
+        # A limit of any group around counts; within a container the path may not be visible.
+        parts = Path(path.lstrip("/")).parts
+        for depth in range(len(parts) + 1):
+            free += _left(base.joinpath(*parts[:depth]), names)
+    return free
+
+
+def _left(folder: Path, names: tuple[str, str, str]) -> list[int]:
+    """Return what one group's limit leaves; its cached files give way."""
+    try:
+        limit, used = (int((folder / name).read_text("ascii")) for name in names[:2])
+        told = dict(
+            line.split() for line in (folder / "memory.stat").read_text("ascii").split("\n") if line
+        )
+    except (OSError, ValueError):  # no such group, or "max"
+        return []
+    return [limit - used + int(told.get(names[2], 0))] if limit < 1 << 60 else []
