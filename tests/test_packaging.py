@@ -48,6 +48,7 @@ def test_docks_have_their_names() -> None:
         "napari-deconv.deconvolution": "Deconvolution",
         "napari-deconv.cider": "CiDeR",
         "napari-deconv.lucyd": "LUCYD",
+        "napari-deconv.deep_blur": "Deep-Blur",
     }
 
 

@@ -340,6 +340,8 @@ class Job:
         self._given = {**self._given, "psf_error": error}
         self._problem.take(self._psf, error)
         self.details.found = dict(found["record"])
+        self.details.psf = self._psf.astype(np.float64)
+        self.details.psf_origin = tuple(n // 2 for n in self._psf.shape)
         if found["reliable"]:
             self._problem.notes.append(found["verdict"])
         else:
@@ -505,11 +507,15 @@ class Job:
             psf_sha256=digest(psf),
         )
 
+    @property
+    def memory_allowed(self) -> float:
+        """Bytes that the job may take: the limit that was set, or a share of what is free."""
+        limit = self._problem.options.memory_limit
+        return limit * 1e9 if limit is not None else _SHARE * devices.free_memory(self._device)
+
     def _budget(self) -> float:
         """Return the bytes that a block may take; what is needed anyway is taken off."""
-        limit = self._problem.options.memory_limit
-        free = devices.free_memory(self._device)
-        whole = limit * 1e9 if limit is not None else _SHARE * free
+        whole = self.memory_allowed
         beside = self._problem.beside(self._device, to_file=self.to_file)
         return max(0.0, whole - beside) * self._shrink
 

@@ -287,7 +287,8 @@ def _measured(
             parameters[name] = math.sqrt(parameter.search.lower * parameter.search.upper)
     choose = lap()
     if method.iterative:
-        parameters["iterations"] = 10 * _STEPS
+        plan = method.schedule
+        parameters["iterations"] = min(10 * _STEPS, plan(parameters) if plan else 10 * _STEPS)
     floor = torch.zeros((), device=device)
     run = Run(method, parameters, data, blur, floor=floor, noise=Noise(1.0, 0.0, 0.0))
     begun = lap()

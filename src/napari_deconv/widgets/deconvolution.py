@@ -59,6 +59,8 @@ class DeconvolutionWidget(Dock):
     # Under which name settings are remembered, and the only method there is, if it is one.
     NAME: ClassVar[str] = "deconvolution"
     ONLY: ClassVar[str | None] = None
+    # What may be chosen in place of a PSF's layer.
+    PSF_WORDS: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer, self.NAME, Strip("Restore"))
@@ -69,6 +71,7 @@ class DeconvolutionWidget(Dock):
             napari_viewer,
             psf_guess,
             newest=True,
+            fixed=self.PSF_WORDS,
             tooltip="<qt>How the microscope blurs a point (point spread function). With a "
             "leading channel axis, each channel has its own.</qt>",
         )

@@ -134,9 +134,12 @@ class Section(QWidget):
         caption: str,
         *,
         bar: bool = False,
+        limits: tuple[float, float] = (0.0, 1.0),
+        colours: str = "inferno",
+        gamma: float = 0.4,
     ) -> None:
         """Draw the middle of a plane: of ``extent`` (height, width), in the pixels' unit."""
-        self._pixmap = picture(plane, (0.0, 1.0), _colours(), 0.4)
+        self._pixmap = picture(plane, limits, _colours(colours), gamma)
         (height, width), (tall, wide) = plane.shape, extent
         h, w = tall / pixel[0], wide / pixel[1]
         # The middle of the middle pixel.
@@ -261,7 +264,7 @@ def _round_length(about: float) -> float:
 
 
 @cache
-def _colours() -> Any:
+def _colours(name: str) -> Any:
     from napari.utils.colormaps import ensure_colormap
 
-    return ensure_colormap("inferno")
+    return ensure_colormap(name)

@@ -29,7 +29,7 @@ def common_limits(planes: Iterable[NDArray[Any]]) -> Limits | None:
 def picture(
     plane: NDArray[Any], limits: Limits | None, colormap: Any, gamma: float = 1.0
 ) -> QPixmap:
-    """Return a plane in a layer's colours.
+    """Return a plane in a layer's colours, black where there is no number.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ def picture(
     # A table of 256 colours is far quicker than to ask for the colour of each pixel.
     table = np.asarray(colormap.map(np.linspace(0, 1, 256)))[:, :3]
     pixels = (255 * table + 0.5).astype(np.uint8)[(255 * values + 0.5).astype(np.uint8)]
+    pixels[np.isnan(plane)] = 0
     height, width = plane.shape
     image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image.copy())  # the bytes do not outlive this function
