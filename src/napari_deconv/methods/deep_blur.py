@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import FileError, ParameterError
 from napari_deconv.methods._precision import fastest
+from napari_deconv.operators.inverse import inverse_of
 from napari_deconv.registry import Advanced, Auto, FoundPsf, Range, Unit, method
 
 if TYPE_CHECKING:
@@ -171,8 +172,6 @@ def deep_blur(
     del numerical_aperture, emission_wavelength, amplitude  # used before, to find the PSF
     import torch
 
-    from napari_deconv.networks.douglas_rachford import regularised_inverse
-
     network = _network(weights, data.ndim).to(data.device)
     if iterations > network.plan.steps:
         raise ParameterError(
@@ -183,7 +182,7 @@ def deep_blur(
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ones = torch.ones(blur.object_shape, dtype=data.dtype, device=data.device)
     flat = blur(ones)
-    inverse = regularised_inverse((data - float(level) * flat) / float(scale), blur)
+    inverse = inverse_of((data - float(level) * flat) / float(scale), blur)
     planes = _Planes(data.ndim, network.plan.prior.ndim)
     noise = planes.apart(noise_map(data[None, None], gain, read_noise, offset)[0, 0])
     noise = noise * (float(strength) / float(scale))

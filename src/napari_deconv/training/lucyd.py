@@ -1,9 +1,7 @@
-"""Train LUCYD: for a while, in steps that may be watched, stopped and gone on with."""
+"""Train LUCYD."""
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +10,10 @@ from torch import nn
 
 from napari_deconv.networks.lucyd import Lucyd
 from napari_deconv.networks.weights import save_weights
+from napari_deconv.training.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -29,14 +28,11 @@ _C1, _C2 = 1e-4, 9e-4
 _LOGARITHM, _NEGLIGIBLE = 0.02, 3e-4
 # Weight of the squared error of the mean: what is learned shall neither add nor lose light.
 _FLUX = 1.0
-_CLIP = 1.0
-_WARMING = 0.08
 # From this share of the time on, the normalisations are fixed: then what is trained is what will
 # be used, not a network that sees the other images of its batch.
 _FIXED_FROM = 0.6
-# How fast the statistics of the normalisations and the mean of the weights forget.
-_STATISTICS, _MEAN = 0.02, 0.01
-_SECONDS_BETWEEN_SCORES = 45.0
+# How fast the statistics of the normalisations forget.
+_STATISTICS = 0.02
 
 
 @dataclass(frozen=True)
@@ -72,32 +68,7 @@ class Plan:
     loss: Literal["paper", "repaired"] = "repaired"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a training is.
-
-    Attributes
-    ----------
-    step
-        Steps taken.
-    fraction
-        Share of the plan, 0 to 1.
-    loss
-        Smoothed.
-    score
-        Mean signal to noise, in dB, on pairs kept apart, when it was last measured.
-    best
-        The best score so far; those weights are kept.
-    """
-
-    step: int
-    fraction: float
-    loss: float
-    score: float
-    best: float
-
-
-class Training:
+class Training(Loop):
     """A network that learns from a supply of pairs.
 
     Parameters
@@ -117,6 +88,8 @@ class Training:
         statistics of their normalisations fixed.
     """
 
+    network: Lucyd
+
     def __init__(
         self,
         supply: Supply,
@@ -128,124 +101,39 @@ class Training:
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         torch.manual_seed(plan.seed)
-        self.plan, self._supply, self._device = plan, supply, torch.device(device)
-        self._apart = tuple(each.to(self._device) for each in apart)
-        ndim = apart[0].ndim - 2
-        self.network = Lucyd(ndim, plan.variant)
+        self.plan, self._supply = plan, supply
+        self._apart = tuple(each.to(device) for each in apart)
+        network = Lucyd(apart[0].ndim - 2, plan.variant)
         if start is not None:
             # Batches are counted by no one; files do without.
-            self.network.load_state_dict(start, strict=False)
-        self.network.to(self._device)
-        for module in _norms(self.network):
+            network.load_state_dict(start, strict=False)
+        for module in _norms(network):
             module.momentum = _STATISTICS
-        self._rate = plan.rate if start is None else plan.rate / 2
         self._fixed_from = _FIXED_FROM if start is None else 0.0
-        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=self._rate)
-        self.step, self.seconds, self._loss = 0, 0.0, math.nan
-        self.curve: list[tuple[float, float, float]] = []
-        self._mean = _copy(self.network.state_dict())
-        self.best: dict[str, Tensor] = _copy(self._mean)
-        self.score = self.best_score = -math.inf
-        self._checkpoint = None if folder is None else folder / "training.pt"
-        if self._checkpoint is not None and self._checkpoint.exists():
-            self._restore(self._checkpoint)
+        super().__init__(
+            network,
+            minutes=plan.minutes,
+            steps=plan.steps,
+            rate=plan.rate if start is None else plan.rate / 2,
+            folder=folder,
+            device=device,
+        )
 
-    @property
-    def fraction(self) -> float:
-        """Share of the plan that is done."""
-        if self.plan.steps is not None:
-            return self.step / self.plan.steps
-        return self.seconds / (60 * self.plan.minutes)
-
-    def steps(self) -> Generator[Progress, None, None]:
-        """Train; may be left at any step, the best weights are in ``best``.
-
-        Yields
-        ------
-        Progress
-            After each step.
-        """
-        before, judged = time.perf_counter(), self.seconds
-        try:
-            while self.fraction < 1:
-                self._take()
-                now = time.perf_counter()
-                self.seconds, before = self.seconds + now - before, now
-                if self.seconds - judged > _SECONDS_BETWEEN_SCORES:
-                    self._judge()
-                    judged = self.seconds
-                yield self._progress()
-        finally:
-            self._judge()
-        yield self._progress()
-
-    def _progress(self) -> Progress:
-        return Progress(self.step, min(self.fraction, 1.0), self._loss, self.score, self.best_score)
-
-    def _take(self) -> None:
-        """Take one step."""
-        plan, fraction = self.plan, self.fraction
+    def loss(self) -> Tensor:
+        """Return the loss of the next batch."""
+        plan = self.plan
         images, truths = self._supply.batch(self.step, plan.batch, plan.side)
-        images, truths = images.to(self._device), truths.to(self._device)
-        rate = self._rate * min(1.0, fraction / _WARMING + 1e-3)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
-        self.network.train()
-        if fraction >= self._fixed_from and plan.variant == "repaired":
+        images, truths = images.to(self.device), truths.to(self.device)
+        if self.fraction >= self._fixed_from and plan.variant == "repaired":
             for module in _norms(self.network):
                 module.eval()
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             restored = self.network(images)
-        loss = (paper_loss if plan.loss == "paper" else repaired_loss)(restored.float(), truths)
-        self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        self._optimiser.step()
-        self.step += 1
-        now = float(loss.detach())
-        self._loss = now if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * now
-        for name, value in self.network.state_dict().items():
-            if value.is_floating_point():
-                self._mean[name].lerp_(value, max(_MEAN, 1 / (self.step + 1)))
+        return (paper_loss if plan.loss == "paper" else repaired_loss)(restored.float(), truths)
 
-    def _judge(self) -> None:
-        """Measure the weights and their mean, and keep the better one if it is the best so far."""
-        scored = {"raw": _copy(self.network.state_dict()), "mean": self._mean}
-        scores = {}
-        for name, state in scored.items():
-            self.network.load_state_dict(state)
-            scores[name] = signal_to_noise(self.network, *self._apart)
-        self.network.load_state_dict(scored["raw"])
-        better = max(scores, key=lambda name: scores[name])
-        self.score = scores[better]
-        if self.score > self.best_score:
-            self.best_score, self.best = self.score, _copy(scored[better])
-        self.curve.append((self.seconds, self._loss, self.score))
-        if self._checkpoint is not None:
-            self._keep(self._checkpoint)
-
-    def _keep(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state: dict[str, Any] = {
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "mean": self._mean,
-            "best": self.best,
-            "figures": [self.step, self.seconds, self._loss, self.best_score],
-            "curve": self.curve,
-        }
-        # What there was must survive a run that ends while it writes.
-        beside = path.with_suffix(".new")
-        torch.save(state, beside)
-        beside.replace(path)
-
-    def _restore(self, path: Path) -> None:
-        stored = torch.load(path, weights_only=True, map_location=self._device)
-        self.network.load_state_dict(stored["network"])
-        self._optimiser.load_state_dict(stored["optimiser"])
-        self._mean, self.best, self.curve = stored["mean"], stored["best"], stored["curve"]
-        step, self.seconds, self._loss, self.best_score = stored["figures"]
-        self.step = int(step)
+    def judged(self) -> float:
+        """Return the mean signal to noise, dB."""
+        return signal_to_noise(self.network, *self._apart)
 
     def save(self, path: Path, settings: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         """Write the best weights and their card; return the file's SHA-256."""
@@ -310,7 +198,3 @@ def signal_to_noise(network: nn.Module, images: Tensor, truths: Tensor) -> float
 
 def _norms(network: nn.Module) -> list[Any]:
     return [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-
-def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in state.items()}

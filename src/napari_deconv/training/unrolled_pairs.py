@@ -17,7 +17,7 @@ import torch
 
 from napari_deconv.identification.optics import MODES, pupils
 from napari_deconv.methods.deep_blur import noise_map
-from napari_deconv.networks.douglas_rachford import FourierInverse
+from napari_deconv.operators.inverse import FourierInverse
 from napari_deconv.training.samples import layers
 
 if TYPE_CHECKING:
