@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_deconv.cli import train_deep_blur
 from napari_deconv.cli.arguments import Parser
 from napari_deconv.cli.common import (
     check_outputs,
@@ -13,11 +13,10 @@ from napari_deconv.cli.common import (
     command_record,
     open_image,
     report,
-    say,
     spacing_parameter,
 )
+from napari_deconv.cli.training import advance, check_weights, training_parameters
 from napari_deconv.errors import InputError, ParameterError
-from napari_deconv.registry import Parameter, Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,24 +26,23 @@ if TYPE_CHECKING:
     from napari_deconv.training.lucyd import Training
     from napari_deconv.training.recipes import Recipe
 
-_SUFFIX = ".safetensors"
-# Seconds between two lines that tell how far it is.
-_BETWEEN_LINES = 15.0
 _IMAGES = (".tif", ".tiff", ".zarr")
 
 
 def run(words: Sequence[str]) -> int:
     """Train a network."""
     parser = _parser()
+    known = "Known: lucyd, deep-blur."
     if not words or words[0].startswith("-"):
         if words and words[0] in ("-h", "--help"):
             parser.parse(words)
-        raise ParameterError("Which network? Known: lucyd. (napari-deconv train lucyd --help)")
+        raise ParameterError(f"Which network? {known} (napari-deconv train lucyd --help)")
+    if words[0] == "deep-blur":
+        return train_deep_blur.run(words[1:])
     if words[0] != "lucyd":
-        raise ParameterError(f"There is no network {words[0]!r} to train. Known: lucyd.")
+        raise ParameterError(f"There is no network {words[0]!r} to train. {known}")
     given, values = parser.parse(words[1:])
-    if Path(given.output).suffix != _SUFFIX:
-        raise ParameterError(f"{given.output}: weights are stored in a file NAME{_SUFFIX}.")
+    check_weights(given.output)
     sources = [given.psf, given.pairs, given.recipe]
     if sum(source is not None for source in sources) != 1:
         raise ParameterError("Give one of --psf FILE, --pairs BLURRED SHARP, or --recipe NAME.")
@@ -56,7 +54,6 @@ def run(words: Sequence[str]) -> int:
     )
     recipe = _recipe(given, values)
     training = _training(recipe, given, values)
-    _advance(training)
     record = command_record("train", words)
     card = {
         "title": recipe.title,
@@ -65,8 +62,7 @@ def run(words: Sequence[str]) -> int:
         "command": record["command"],
         "version": record["version"],
     }
-    digest = training.save(Path(given.output), recipe.settings, card)
-    say(f"{given.output}: {training.best_score:.2f} dB on pairs apart, SHA-256 {digest[:12]}…")
+    advance(training, given.output, recipe.settings, card)
     return 0
 
 
@@ -99,27 +95,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="NAME.safetensors")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
-    number = Parameter("", int, None, allows_none=True)
-    parser.add_parameters(
-        "the training",
-        {
-            "minutes": Parameter(
-                "minutes", float, 15.0, "How long in all.", range=Range(0.01, 10_000)
-            ),
-            "steps": _named(number, "steps", 1, "How many steps, in place of a time."),
-            "batch": _named(number, "batch", 1, "Crops of a step."),
-            "seed": Parameter("seed", int, 0, "Start of the random numbers.", range=Range(0)),
-            "device": Parameter("device", str, "cpu", "Where to compute: cpu or cuda."),
-            "spacing": spacing_parameter(),
-        },
-    )
+    spacing = {"spacing": spacing_parameter()}
+    parser.add_parameters("the training", training_parameters(15.0) | spacing)
     return parser
-
-
-def _named(parameter: Parameter, name: str, least: int, words: str) -> Parameter:
-    from dataclasses import replace
-
-    return replace(parameter, name=name, help=words, range=Range(least, 10_000_000))
 
 
 def _recipe(given: Any, values: dict[str, Any]) -> Recipe:
@@ -193,7 +171,8 @@ def _training(recipe: Recipe, given: Any, values: dict[str, Any]) -> Training:
 
 def _start(given: Any, ndim: int) -> dict[str, Tensor] | None:
     """Return the weights to begin with."""
-    from napari_deconv.networks.weights import load_weights, pretrained
+    from napari_deconv.networks.shelf import pretrained
+    from napari_deconv.networks.weights import load_weights
 
     if given.start == "none" or (given.recipe is not None and given.start is None):
         return None
@@ -206,22 +185,3 @@ def _start(given: Any, ndim: int) -> dict[str, Tensor] | None:
     if (loaded.settings.get("ndim"), loaded.settings.get("variant")) != (ndim, "repaired"):
         raise ParameterError(f"The weights {name!r} are of another kind than what is trained.")
     return loaded.tensors
-
-
-def _advance(training: Training) -> None:
-    """Train to the end, or until Ctrl-C."""
-    shown = -_BETWEEN_LINES
-    steps = training.steps()
-    try:
-        for progress in steps:
-            now = time.perf_counter()
-            if now - shown >= _BETWEEN_LINES or progress.fraction >= 1:
-                shown = now
-                report(
-                    f"step {progress.step}, {progress.fraction:.0%}: loss {progress.loss:.4f}, "
-                    f"on pairs apart {progress.score:.2f} dB, best {progress.best:.2f} dB"
-                )
-    except KeyboardInterrupt:
-        report("stopped; the best weights so far are kept")
-    finally:
-        steps.close()

@@ -67,6 +67,9 @@ class Loop(ABC):
         Where to compute.
     """
 
+    # Of the score, as it is shown behind it.
+    unit = ""
+
     def __init__(
         self,
         network: nn.Module,
@@ -96,6 +99,10 @@ class Loop(ABC):
     @abstractmethod
     def judged(self) -> float:
         """Return the score of the network as it is."""
+
+    @abstractmethod
+    def save(self, path: Path, settings: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+        """Write the best weights and their card; return the file's SHA-256."""
 
     @property
     def fraction(self) -> float:

@@ -88,6 +88,7 @@ class Training(Loop):
         statistics of their normalisations fixed.
     """
 
+    unit = "dB"
     network: Lucyd
 
     def __init__(
