@@ -25,9 +25,9 @@ from napari_deconv.cli.shell import warn
 from napari_deconv.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
-    from napari_deconv.engine import Job
+    from napari_deconv.engine import Job, Step
     from napari_deconv.io import ImageFile
     from napari_deconv.registry import Method
 
@@ -51,7 +51,8 @@ def run(words: Sequence[str]) -> int:
     import numpy as np
 
     from napari_deconv.engine import Job
-    from napari_deconv.io import write_image
+    from napari_deconv.engine.streaming import is_large, stream, unfinished_blocks
+    from napari_deconv.io import check_output_suffix, write_image
 
     image = open_image(arguments.image, arguments.axes)
     field = _field_psf(arguments.psf or ())
@@ -61,8 +62,10 @@ def run(words: Sequence[str]) -> int:
     if isinstance(background, str) and background != "auto":
         values["background"] = _background(image, background)
         inputs.append(background)
+    begun = unfinished_blocks(check_output_suffix(arguments.output))
     check_outputs(
-        [arguments.output],
+        # What was begun is looked at when it is taken up.
+        [arguments.output] if begun is None else [],
         others=[arguments.details],
         overwrite=arguments.overwrite,
         inputs=inputs,
@@ -72,27 +75,35 @@ def run(words: Sequence[str]) -> int:
     values = _spacings(image, psf_files, values)
 
     job = Job(image.data, name, psf=psf, **values)
+    job.to_file = begun is not None or is_large(job)
     if not arguments.quiet:
         spacing = values.get("spacing")
         report(f"{arguments.image}: {size_of(image.data.shape, spacing)}, {image.dtype}")
         report(f"{method.title}, {_forecast(job)}")
-    _run(job, quiet=arguments.quiet)
-
-    result, details = job.result, job.details
-    assert result is not None, "a job that has come to its end has a result"
-    record = command_record("restore", words) | {"job": details.provenance}
-    write_image(
-        arguments.output,
-        result,
-        axes=image.axes,
-        spacing=values.get("spacing"),
-        channels=image.channels,
-        time_interval=image.time_interval,
-        provenance=record,
-        overwrite=arguments.overwrite,
-        inputs=inputs,
-        ome_zarr_version=arguments.ome_zarr,
-    )
+    record = command_record("restore", words)
+    form: dict[str, Any] = {
+        "axes": image.axes,
+        "spacing": values.get("spacing"),
+        "channels": image.channels,
+        "time_interval": image.time_interval,
+        "overwrite": arguments.overwrite,
+        "inputs": inputs,
+        "ome_zarr_version": arguments.ome_zarr,
+    }
+    if job.to_file:
+        if begun is not None:
+            report(f"Going on with {arguments.output}: {begun[0]} of {begun[1]} blocks are done.")
+        try:
+            _run(stream(job, arguments.output, provenance=record, **form), quiet=arguments.quiet)
+        except KeyboardInterrupt:
+            report("Interrupted. Run the same again to go on from here.")
+            return 130
+    else:
+        _run(job.steps(), quiet=arguments.quiet)
+    details = job.details
+    record |= {"job": details.provenance}
+    if job.result is not None:
+        write_image(arguments.output, job.result, provenance=record, **form)
     if arguments.details is not None:
         write_json(arguments.details, _details(details, record))
     for warning in details.warnings:
@@ -221,10 +232,10 @@ def _forecast(job: Job) -> str:
     return ", ".join(parts)
 
 
-def _run(job: Job, *, quiet: bool) -> None:
+def _run(job: Generator[Step, None, object], *, quiet: bool) -> None:
     """Run to the end; Ctrl-C ends the job within a step."""
     progress = Progress()
-    with closing(job.steps()) as steps:
+    with closing(job) as steps:
         try:
             for step in steps:
                 if not quiet:

@@ -252,17 +252,13 @@ class Job:
             raise JobError("Only a finished job that worked in one piece can go on.")
         yield from self.alone(self._go_on(self._piece, iterations))
 
-    def settle(self, *, to_file: bool = False) -> Generator[Step, None, Settled]:
+    def settle(self) -> Generator[Step, None, Settled]:
         """Find what all blocks share: noise, automatic parameters, iterations, their size.
 
         Afterwards :attr:`work` holds all that restoring the blocks takes.
-
-        Parameters
-        ----------
-        to_file
-            Whether each block is written as it is made, so that the result takes no memory.
         """
         problem = self._problem
+        problem.sample_within(self._device, self._budget())
         noise = problem.noise()
         if problem.is_blind:
             yield Step("Identifying the blur", 0, None, 0.0)
@@ -270,7 +266,7 @@ class Job:
             self._take({**vars(found), "psf": found.psf.tolist()})
             yield Step("Identifying the blur", 0, None, 1.0)
         options = problem.options
-        tile = problem.tile(self._device, self._budget(), to_file=to_file)
+        tile = self._fitting_tile()
         alone = tile == problem.source.spatial_shape and len(list(problem.source.frames)) == 1
         parameters = resolve_parameters(problem, problem.parameters, noise, self._device)
         parameters = yield from self._find_strengths(parameters, noise)

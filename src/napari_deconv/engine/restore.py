@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from napari_deconv.engine.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+    from os import PathLike
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,6 +25,8 @@ def restore(
     *,
     details: Literal[False] = ...,
     callback: Callable[[Step], object] | None = ...,
+    output: None = ...,
+    overwrite: bool = ...,
     **options: Any,
 ) -> NDArray[np.float32]: ...
 @overload
@@ -34,8 +37,22 @@ def restore(
     *,
     details: Literal[True],
     callback: Callable[[Step], object] | None = ...,
+    output: None = ...,
+    overwrite: bool = ...,
     **options: Any,
 ) -> tuple[NDArray[np.float32], Details]: ...
+@overload
+def restore(
+    image: Any,
+    method: str,
+    psf: Any = ...,
+    *,
+    details: bool = ...,
+    callback: Callable[[Step], object] | None = ...,
+    output: str | PathLike[str],
+    overwrite: bool = ...,
+    **options: Any,
+) -> Any: ...
 def restore(
     image: Any,
     method: str,
@@ -43,8 +60,10 @@ def restore(
     *,
     details: bool = False,
     callback: Callable[[Step], object] | None = None,
+    output: str | PathLike[str] | None = None,
+    overwrite: bool = False,
     **options: Any,
-) -> NDArray[np.float32] | tuple[NDArray[np.float32], Details]:
+) -> Any:
     """Restore an image.
 
     Parameters
@@ -61,13 +80,21 @@ def restore(
     callback
         Called with a :class:`~napari_deconv.engine.job.Step` at most twenty times a second; an
         exception that it raises ends the job and goes on to the caller.
+    output
+        A file (``.ome.zarr`` or ``.tif``) that the result is written to block by block as it is
+        made, so that neither image nor result has to fit into memory. The same call after one
+        that was killed takes up where that was; see
+        :func:`~napari_deconv.engine.streaming.stream`, which knows more options.
+    overwrite
+        Whether ``output`` may be replaced when it exists.
     **options
         Parameters of the method and of :class:`~napari_deconv.engine.options.Options`.
 
     Returns
     -------
     image
-        float32, of the input's shape and in its intensity units.
+        float32, of the input's shape and in its intensity units. With ``output`` that file's
+        pixels, read when they are asked for: index it, or take ``numpy.asarray`` of it.
     details
         Only with ``details=True``.
 
@@ -79,14 +106,27 @@ def restore(
         When the method or a parameter is unknown, or a value does not fit.
     JobError
         When the job does not fit into memory, whatever is tried.
+    FileError
+        When ``output`` cannot be written, or holds the beginning of another result.
     """
     job = Job(image, method, psf, **options)
-    for step in job.steps(keep=False):
+    steps: Generator[Step, None, Any]
+    if output is None:
+        steps = job.steps(keep=False)
+    else:
+        from napari_deconv.engine.streaming import stream
+
+        steps = stream(job, output, overwrite=overwrite)
+    for step in steps:
         if callback is not None:
             callback(step)
-    assert job.result is not None
+    result: Any = job.result
+    if output is not None:
+        from napari_deconv.io import read_image
+
+        result = read_image(output, lazy=True).data
     if details:
-        return job.result, job.details
+        return result, job.details
     for words in job.details.warnings:
         warnings.warn(words, stacklevel=2)
-    return job.result
+    return result

@@ -165,6 +165,17 @@ def stream(
     return path
 
 
+def is_large(job: Job) -> bool:
+    """Whether a job's result had better be written as it is made.
+
+    It had where the result takes more than a quarter of the memory that the job may take, or a
+    lazy image, which takes none, would.
+    """
+    share = job.memory_allowed / 4
+    lazy = 0 if job.source.in_memory else job.source.nbytes
+    return max(4 * int(np.prod(job.source.shape, dtype=np.int64)), lazy) > share
+
+
 def unfinished_blocks(path: str | PathLike[str]) -> tuple[int, int] | None:
     """Return how many blocks of an unfinished result are done, of how many; None where none is."""
     journal = Journal(Path(path))

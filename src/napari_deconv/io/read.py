@@ -18,7 +18,9 @@ ZARR_SUFFIXES = (".zarr",)
 PICTURE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg")
 
 
-def read_image(path: str | PathLike[str], *, axes: str | None = None) -> ImageFile:
+def read_image(
+    path: str | PathLike[str], *, axes: str | None = None, lazy: bool = False
+) -> ImageFile:
     """Read an image with its axes, voxel size and channels.
 
     TIFF (plain, ImageJ, OME-TIFF, BigTIFF), OME-Zarr 0.4 and 0.5, and grey PNG or JPEG pictures.
@@ -30,6 +32,8 @@ def read_image(path: str | PathLike[str], *, axes: str | None = None) -> ImageFi
     axes
         Names of the axes as they are stored, such as ``"TYX"`` for a film of single planes, when
         the file tells them wrongly or not at all.
+    lazy
+        Leave the pixels of a TIFF in the file even where they are few.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def read_image(path: str | PathLike[str], *, axes: str | None = None) -> ImageFi
         elif suffix in TIFF_SUFFIXES:
             from napari_deconv.io.tiff import read_tiff
 
-            image = read_tiff(path)
+            image = read_tiff(path, lazy=lazy)
         else:
             raise FileError(
                 f"{path}: this kind of file cannot be read. Save it as TIFF (.tif, .ome.tif) "

@@ -38,8 +38,8 @@ _LARGEST_PIXEL = 10.0
 _MARK = "napari-deconv: "
 
 
-def read_tiff(path: Path) -> ImageFile:
-    """Read the first image of a TIFF file.
+def read_tiff(path: Path, *, lazy: bool = False) -> ImageFile:
+    """Read the first image of a TIFF file; its pixels when they are asked for, if lazy or many.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read_tiff(path: Path) -> ImageFile:
     try:
         with complaints() as told, tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
-            image = _read(path, tiff, series)
+            image = _read(path, tiff, series, lazy)
     except (FileError, MemoryError):
         raise
     except Exception as error:  # tifffile meets damaged files with errors of every kind
@@ -108,7 +108,7 @@ def _why(path: Path, error: Exception) -> str:
     )
 
 
-def _read(path: Path, tiff: TiffFile, series: TiffPageSeries) -> ImageFile:
+def _read(path: Path, tiff: TiffFile, series: TiffPageSeries, lazy: bool) -> ImageFile:
     axes = series.axes
     page = tiff.pages.first
     if "S" in axes:
@@ -126,7 +126,7 @@ def _read(path: Path, tiff: TiffFile, series: TiffPageSeries) -> ImageFile:
     if len(tiff.series) > 1:
         notes += (f"{path} holds {len(tiff.series)} images; the first one is read.",)
 
-    data, axes = arrange(_pixels(path, tiff, series), axes)
+    data, axes = arrange(_pixels(path, tiff, series, lazy), axes)
 
     if tiff.is_ome and tiff.ome_metadata:
         told = read_ome_xml(tiff.ome_metadata)
@@ -156,9 +156,9 @@ def _read(path: Path, tiff: TiffFile, series: TiffPageSeries) -> ImageFile:
     )
 
 
-def _pixels(path: Path, tiff: TiffFile, series: TiffPageSeries) -> Any:
-    """Return a series' pixels, lazy where there are many."""
-    if series.nbytes < LAZY_FROM:
+def _pixels(path: Path, tiff: TiffFile, series: TiffPageSeries, lazy: bool) -> Any:
+    """Return a series' pixels, lazy where that is wanted or there are many."""
+    if series.nbytes < LAZY_FROM and not lazy:
         return np.reshape(series.asarray(), series.shape)
     if series.dataoffset is not None:
         dtype = series.dtype.newbyteorder(tiff.byteorder)
