@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_deconv.widgets.deconvolution import DeconvolutionWidget
 from napari_deconv.widgets.look import psf_arrays
+from napari_deconv.widgets.streamed import StreamedRestoration
 from napari_deconv.widgets.tasks import Restoration
 from napari_deconv.widgets.trust import SEEDS, SpreadMap, SupportMap, Trust
 
@@ -35,7 +36,7 @@ class CiderWidget(DeconvolutionWidget):
         self.trust.spread_asked.connect(self._ask_spread)
         self._psf_used: Any = None
 
-    def make_task(self, *, preview: bool) -> Restoration:
+    def make_task(self, *, preview: bool) -> Restoration | None:
         """Return the restoration of the layer, or of a part of it."""
         self._psf_used = psf_arrays(self.psf_layer)
         return super().make_task(preview=preview)
@@ -48,7 +49,8 @@ class CiderWidget(DeconvolutionWidget):
     def add_results(self, task: Any, *, preview: bool) -> Layer | None:
         """Add the restored image, or a map of it."""
         if isinstance(task, Restoration):
-            self.trust.show()
+            # The maps are of a result in memory.
+            self.trust.setVisible(not isinstance(task, StreamedRestoration))
             return super().add_results(task, preview=preview)
         self.trust.show()
         self.strip.offer(can_continue=False)

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_deconv.engine.options import OF_ITERATIONS, Options
 from napari_deconv.errors import DeconvolutionError, InputError
+from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import Method, methods, parameters_of
 from napari_deconv.widgets.background_field import BackgroundField
 from napari_deconv.widgets.checker import Checker
@@ -17,7 +18,14 @@ from napari_deconv.widgets.dock import Dock
 from napari_deconv.widgets.fields import AutoField
 from napari_deconv.widgets.form import Form, labelled
 from napari_deconv.widgets.form_parameters import NOISE, form_parameters
-from napari_deconv.widgets.layers import Snapshot, own_metadata, psf_guess, voxel_size
+from napari_deconv.widgets.layers import (
+    Snapshot,
+    lengths,
+    own_metadata,
+    psf_guess,
+    shown_level,
+    voxel_size,
+)
 from napari_deconv.widgets.lights import Lights
 from napari_deconv.widgets.look import (
     Findings,
@@ -31,6 +39,7 @@ from napari_deconv.widgets.method_choice import MethodChoice
 from napari_deconv.widgets.noise_field import NoiseFromRegion
 from napari_deconv.widgets.recipe import Recipe, as_command, as_python
 from napari_deconv.widgets.source_row import SourceRow
+from napari_deconv.widgets.streamed import StreamedRestoration, ask_for_file, outgrows
 from napari_deconv.widgets.strength_field import StrengthField
 from napari_deconv.widgets.strip import Strip, duration
 from napari_deconv.widgets.sweeping import Sweeping
@@ -226,7 +235,7 @@ class DeconvolutionWidget(Dock):
             values["background"] = self.background.value
         return values
 
-    def make_task(self, *, preview: bool) -> Restoration:
+    def make_task(self, *, preview: bool) -> Restoration | None:
         """Return the restoration of the layer, or of a part of it."""
         image, psf = self.image.snapshot(), self.psf_snapshot()
         options = self.options(image, psf)
@@ -234,17 +243,44 @@ class DeconvolutionWidget(Dock):
         recipe = Recipe(self.chosen_method.id, dict(options), image, psf, background)
         if background is not None:
             options["background"] = background.data
+        task: Restoration
+        arrays = psf_arrays(self.psf_layer)
+        if preview:
+            task = self._preview(image, psf, arrays, options)
+        elif outgrows(image, options.get("memory_limit")):
+            path = ask_for_file(self, image, self.chosen_method.id)
+            if path is None:
+                return None
+            task = StreamedRestoration(path, image, self.chosen_method.id, arrays, options)
+        else:
+            task = Restoration(
+                image,
+                self.chosen_method.id,
+                arrays,
+                options,
+                preview_seconds=self.preferences().preview_seconds,
+            )
+        self._last = (task, recipe)
+        return task
+
+    def _preview(
+        self, image: Snapshot, psf: Snapshot | None, arrays: Any, options: dict[str, Any]
+    ) -> Restoration:
+        """Return the restoration of a region, at the resolution that is looked at."""
         layer = self.image.layer
         assert layer is not None
-        task = Restoration(
-            image,
-            self.chosen_method.id,
-            psf_arrays(self.psf_layer),
-            options,
-            region=self.region(layer) if preview else None,
-            preview_seconds=None if preview else self.preferences().preview_seconds,
-        )
-        self._last = (task, recipe)
+        # A background and a field PSF belong to the finest voxels; so does a PSF of unknown size.
+        finest = self.background.layer is not None or isinstance(arrays, VariantPsf)
+        level = 0 if finest or image.spacing is None else shown_level(layer)
+        if level:
+            coarse = self.image.snapshot(level)
+            if psf is not None:
+                options.setdefault("psf_spacing", image.spacing)
+            options["spacing"] = coarse.spacing
+            image = coarse
+        region = self.region(layer, level)
+        task = Restoration(image, self.chosen_method.id, arrays, options, region=region)
+        task.level = level
         return task
 
     # Results ---------------------------------------------------------------------------------
@@ -309,7 +345,10 @@ class DeconvolutionWidget(Dock):
         )
 
     def offer_last(self, task: Any) -> None:
-        """After a cancel, offer the last estimate."""
+        """After a cancel, offer the last estimate, or tell where it is."""
+        if isinstance(task, StreamedRestoration):
+            self.strip.say(task.kept())
+            return
         if task.last is None or task.region is not None:
             super().offer_last(task)
             return
@@ -417,4 +456,8 @@ def told(name: str, task: Restoration) -> str:
         why = f" ({details.stopped_because})" if details.stopped_because else ""
         words += f"{details.iterations} iterations{why}, "
     words += f"{duration(details.seconds)} on {details.device}."
+    if isinstance(task, StreamedRestoration):
+        words += f" It is in {task.path}."
+    if task.level:
+        words += f" At the resolution shown: voxels of {lengths(task.source.spacing or ())} µm."
     return words

@@ -83,8 +83,8 @@ class Dock(QWidget):
 
     # What a dock says for itself -------------------------------------------------------------
 
-    def make_task(self, *, preview: bool) -> Task:
-        """Return what to run with the present settings."""
+    def make_task(self, *, preview: bool) -> Task | None:
+        """Return what to run with the present settings; None when the user thinks better of it."""
         raise NotImplementedError
 
     def add_results(self, task: Any, *, preview: bool) -> Layer | None:
@@ -140,7 +140,8 @@ class Dock(QWidget):
         except DeconvolutionError as error:
             self._report(error)
             return
-        self.start(task, preview=preview)
+        if task is not None:
+            self.start(task, preview=preview)
 
     def start(self, task: Task, *, preview: bool) -> None:
         """Start a task."""
@@ -231,9 +232,9 @@ class Dock(QWidget):
         """Return a layer for what a running task has so far; None to show nothing."""
         return None
 
-    def region(self, layer: Image) -> tuple[slice, ...]:
-        """Return the part of a layer that a preview is of."""
-        return self.regions.around(layer, PREVIEW, bounded=False)
+    def region(self, layer: Image, level: int = 0) -> tuple[slice, ...]:
+        """Return the part of a layer that a preview is of, at one of its resolutions."""
+        return self.regions.around(layer, PREVIEW, bounded=False, level=level)
 
     def _source_layer(self) -> Image | None:
         choice = self.source_choice()

@@ -62,8 +62,15 @@ class Snapshot:
     multiscale: bool
 
     @classmethod
-    def of(cls, layer: Image) -> Snapshot:
+    def of(cls, layer: Image, level: int = 0) -> Snapshot:
         """Take down everything that a job needs to know about a layer.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+        level
+            Which of its resolutions, 0 being the finest.
 
         Raises
         ------
@@ -71,11 +78,21 @@ class Snapshot:
             When it is a colour picture.
         """
         described = layer.as_layer_data_tuple()[1]
+        settings = {key: deepcopy(described[key]) for key in _TAKEN_OVER if key in described}
+        spacing = voxel_size(layer)
+        if level:
+            factors = downsampling(layer, level)
+            # A coarse voxel's middle is that of the fine ones it stands for, as napari draws it.
+            settings["translate"] = _moved(settings, (factors - 1) / 2)
+            settings["scale"] = np.asarray(settings["scale"]) * factors
+            if spacing is not None:
+                coarse = np.asarray(spacing) * factors[-len(spacing) :]
+                spacing = tuple(float(f"{size:.9g}") for size in coarse)
         return cls(
             name=layer.name,
-            data=pixels(layer),
-            spacing=voxel_size(layer),
-            settings={key: deepcopy(described[key]) for key in _TAKEN_OVER if key in described},
+            data=pixels(layer, level),
+            spacing=spacing,
+            settings=settings,
             path=getattr(layer.source, "path", None),
             metadata=deepcopy(own_metadata(layer)),
             multiscale=bool(layer.multiscale),
@@ -88,7 +105,7 @@ class Snapshot:
 
     def result(
         self,
-        data: NDArray[Any],
+        data: Any,
         name: str,
         provenance: Mapping[str, Any],
         *,
@@ -101,7 +118,7 @@ class Snapshot:
         Parameters
         ----------
         data
-            The image.
+            The image, or a list of its resolutions.
         name
             The layer's name.
         provenance
@@ -115,20 +132,34 @@ class Snapshot:
         """
         described = dict(self.settings) | dict(settings or {})
         if start is not None and any(start):
-            described["translate"] = Affine(
-                scale=described["scale"],
-                translate=described["translate"],
-                rotate=described["rotate"],
-                shear=described["shear"],
-            )(np.asarray(start, float))
+            described["translate"] = _moved(described, np.asarray(start, float))
         if limits is not None and limits[1] > limits[0]:
             described["contrast_limits"] = limits
+        described |= {"rgb": False, "multiscale": isinstance(data, list)}
         described |= {"name": name, "metadata": {KEY: deepcopy(dict(provenance))}}
         return Layer.create(data, described, "image")
 
 
-def pixels(layer: Image) -> Any:
-    """Return a layer's array, the finest one of several.
+def _moved(settings: Mapping[str, Any], place: NDArray[Any]) -> Any:
+    """Return where a place in voxels lies."""
+    names = ("scale", "translate", "rotate", "shear")
+    return Affine(**{name: settings[name] for name in names})(place)
+
+
+def shown_level(layer: Image) -> int:
+    """Return which of a layer's resolutions is shown now, 0 being the finest."""
+    return int(layer.data_level) if layer.multiscale else 0
+
+
+def downsampling(layer: Image, level: int) -> NDArray[np.float64]:
+    """Return how many of the finest voxels one of a level stands for, along each axis."""
+    if not layer.multiscale:
+        return np.ones(layer.ndim)
+    return np.asarray(layer.downsample_factors[level], np.float64)
+
+
+def pixels(layer: Image, level: int = 0) -> Any:
+    """Return a layer's array, the finest one of several unless told otherwise.
 
     Raises
     ------
@@ -140,7 +171,7 @@ def pixels(layer: Image) -> Any:
             f"{layer.name} is a colour picture (RGB), and light of several colours cannot be "
             "restored as one. Right-click the layer, choose Split RGB, and take one channel."
         )
-    return layer.data[0] if layer.multiscale else layer.data
+    return layer.data[level] if layer.multiscale else layer.data
 
 
 def own_metadata(layer: Layer) -> Mapping[str, Any]:

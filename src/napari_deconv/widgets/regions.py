@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Shapes
 
-from napari_deconv.widgets.layers import KEY, own_metadata, spatial_ndim
+from napari_deconv.widgets.layers import KEY, downsampling, own_metadata, pixels, spatial_ndim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,12 @@ class Regions:
         self._viewer = viewer
 
     def around(
-        self, layer: Image, largest: Mapping[int, tuple[int, ...]], *, bounded: bool = True
+        self,
+        layer: Image,
+        largest: Mapping[int, tuple[int, ...]],
+        *,
+        bounded: bool = True,
+        level: int = 0,
     ) -> tuple[slice, ...]:
         """Return slices on all axes of a layer, at the time and channel that are shown.
 
@@ -45,10 +51,17 @@ class Regions:
             Most voxels along the spatial axes, by their number.
         bounded
             Whether that holds for a rectangle that was drawn, too.
+        level
+            In voxels of which of the layer's resolutions, 0 being the finest.
         """
-        shape = _shape(layer)
+        shape = tuple(int(n) for n in pixels(layer, level).shape)
+        factors = downsampling(layer, level)
         spatial = min(spatial_ndim(layer), len(shape))
-        middle, drawn = self.middle(layer), self.rectangle(layer) or {}
+        middle = (self.middle(layer) + 0.5) / factors - 0.5
+        drawn = {
+            axis: (int(start / factors[axis]), min(shape[axis], ceil(stop / factors[axis])))
+            for axis, (start, stop) in (self.rectangle(layer) or {}).items()
+        }
         slices = []
         for axis, n in enumerate(shape):
             kept = axis - (len(shape) - spatial)

@@ -60,8 +60,8 @@ class SourceRow(QWidget):
         """The chosen layer."""
         return self.choice.layer
 
-    def snapshot(self) -> Snapshot:
-        """Return the chosen layer as it is now.
+    def snapshot(self, level: int = 0) -> Snapshot:
+        """Return the chosen layer as it is now, at one of its resolutions.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class SourceRow(QWidget):
         """
         if self.layer is None:
             raise InputError("Choose the image layer first.")
-        return Snapshot.of(self.layer)
+        return Snapshot.of(self.layer, level)
 
     def _show(self, event: Any = None) -> None:
         layer = self.layer

@@ -52,9 +52,12 @@ class Update:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image for a layer: a copy that nobody else writes to, and its contrast limits."""
+    """An image for a layer, and its contrast limits.
 
-    data: NDArray[Any]
+    The image is a copy that nobody else writes to; or what reads a file, or its resolutions.
+    """
+
+    data: Any
     limits: tuple[float, float] | None
 
     @classmethod
@@ -84,6 +87,11 @@ class Restoration:
         Slices on all axes, for a preview.
     preview_seconds
         How often to hand over a picture; None for never.
+
+    Attributes
+    ----------
+    level
+        Which of the layer's resolutions it is, 0 being the finest.
     """
 
     def __init__(
@@ -101,7 +109,7 @@ class Restoration:
         self.job: Job | None = None
         self.output: Picture | None = None
         self.last: Picture | None = None
-        self.steps = 0
+        self.steps = self.level = 0
         self._psf, self._seconds, self._more = psf, preview_seconds, 0
 
     def __str__(self) -> str:
