@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 STARTS = 16
 STEPS = 30
-# Neighbouring frequencies share windows, and their rests: how many of a hundred count in full.
-TEMPER = 0.1
+# Neighbouring frequencies share windows and rests: the share of them that counts.
+TEMPER = 0.5
 # Variance of what a spectrum cannot be known better than, whatever the image's size.
 RESIDUE = 0.01
+# The first steps trust the data this much less: coarse features first, the finer ones after.
+_ANNEALED = (0.03, 0.03, 0.06, 0.06, 0.12, 0.12, 0.25, 0.25, 0.5, 0.5)
 # A sum of squares that falls by less than this in a step is at its end.
 _DONE = 1e-3
 
@@ -171,6 +173,10 @@ def fit(
     _, share = model.predicted(power, numbers[:, len(MODES) :])
     weights = model.weights(share)
     for step in range(steps):
+        if step < len(_ANNEALED):
+            weights = model.weights(share) * math.sqrt(_ANNEALED[step])
+        elif step == len(_ANNEALED):
+            weights = model.weights(share)
         share, normal, gradient, squares = model.linear(numbers, weights)
         curvature = normal + own
         damped = curvature + damping * torch.diag_embed(curvature.diagonal(dim1=-2, dim2=-1))
@@ -180,11 +186,13 @@ def fit(
         better = after < squares
         numbers = torch.where(better[:, None], tried, numbers)
         damping = torch.where(better[:, None, None], damping / 3, damping * 4).clamp(1e-4, 1e4)
-        if step % 4 == 3:
+        if step >= len(_ANNEALED) and step % 4 == 3:
             power = model._transfer(model._pupils.psf(model.waves(numbers[:, : len(MODES)])))
             _, share = model.predicted(power, numbers[:, len(MODES) :])
             weights = model.weights(share)
-        if step > 8 and bool(((squares - after).abs() < _DONE * squares)[better].all()):
+        if step > len(_ANNEALED) and bool(
+            ((squares - after).abs() < _DONE * squares)[better].all()
+        ):
             break
     share, normal, gradient, squares = model.linear(numbers, weights)
     factor = torch.linalg.cholesky(normal + own)

@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_deconv.arrays import as_image
 from napari_deconv.errors import InputError, ParameterError
-from napari_deconv.identification import fit as fitting
-from napari_deconv.identification import mixture, prior, resample, sign, spectrum
-from napari_deconv.identification.optics import MODES, Pupils, pupils, turned
+from napari_deconv.identification import estimate, reading, resample, spectrum
+from napari_deconv.identification.mixture import Mixture, together
+from napari_deconv.identification.optics import TURN, Pupils, pupils, turned
 from napari_deconv.identification.result import (
     SYMMETRIC,
     Candidate,
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
-    from torch import Tensor
-
-# Pixels of the PSFs that are fitted, at the trained cutoff.
-_SHAPE = (31, 31)
-# Candidates that are looked at further.
+# Candidates that are told of.
 _KEPT = 8
 _LARGEST_AMPLITUDE = 0.2
 
@@ -106,28 +102,22 @@ def identify(
         raise InputError("The image is the same everywhere: there is nothing to see a PSF by.")
     stack = torch.from_numpy(planes)
     say(0.05, "looking at the spectrum")
-    seen = spectrum.spectrum_of(stack, None if noise in (None, "auto") else float(noise), band)
-    model_pupils = pupils(spectrum.CUTOFF, _SHAPE)
-    say(0.15, "fitting aberrations")
-    model = fitting.Model(seen, prior.shipped(), model_pupils, amplitude)
-    first = fitting.starts(fitting.STARTS, seed, len(prior.shipped().components))
-    found = fitting.fit(model, first, seed=seed)
-    say(0.7, "deciding which way round")
-    weights = torch.softmax(found.evidence, 0)
-    flips = _flips(stack, found.coefficients, weights, model_pupils, seen.noise)
-    members = mixture.Mixture(
-        found.samples.flatten(0, 1),
-        (weights[:, None] / found.samples.shape[1]).expand(found.samples.shape[:2]).flatten(),
-    ).turned(flips[:, None].expand(found.samples.shape[:2]).flatten())
-    before = mixture.before_looking(amplitude)
-    share = 1.0
-    possible = mixture.together([(share, members), (1 - share, before)])
-    say(0.9, "making the PSF")
+    level = None if noise is None or isinstance(noise, str) else float(noise)
+    seen = spectrum.spectrum_of(stack, level, band)
+    made = estimate.estimates(stack, seen, amplitude, seed=seed, say=say)
+    with torch.no_grad():
+        shares = reading.weighing()(made.facts[None])[0].tolist()
+    possible = together(list(zip(shares, (made.fit, made.network, made.before), strict=True)))
+    say(0.95, "making the PSF")
     return _report(
-        possible, before, found, weights, flips, model_pupils,
-        own=Pupils(cutoff, shape), assumed=assumed, wavelength=emission_wavelength,
-        noise=math.sqrt(seen.noise) * scale, frames=len(frames),
-    )  # fmt: skip
+        made,
+        possible,
+        own=Pupils(cutoff, shape),
+        assumed=assumed,
+        wavelength=emission_wavelength,
+        noise=math.sqrt(seen.noise) * scale,
+        frames=len(frames),
+    )
 
 
 def _frames(image: ArrayLike) -> NDArray[np.float64]:
@@ -153,50 +143,9 @@ def _check(amplitude: float, shape: tuple[int, int], noise: Any) -> None:
         raise ParameterError(f"noise is {noise!r}, but has to be at least 0.")
 
 
-def _flips(
-    planes: Tensor, coefficients: Tensor, weights: Tensor, model: Pupils, noise: float
-) -> Tensor:
-    """Return how probable it is that each candidate (m, mode) is turned by 180 degrees, (m,)."""
-    import torch
-
-    flips = torch.full_like(weights, 0.5)
-    psfs = model.psf(coefficients)
-    judged: list[int] = []
-    for i in torch.argsort(weights, descending=True).tolist():
-        if len(judged) < _KEPT and weights[i] > 0.01:
-            # What is the same as, or the mirror of, a candidate already judged needs no more.
-            known = _same_as(psfs[i], psfs[judged]) if judged else None
-            if known is not None:
-                at, mirrored = known
-                flips[i] = 1 - flips[judged[at]] if mirrored else flips[judged[at]]
-                continue
-            better = sum(
-                float(sign.preference(plane.float(), psfs[i : i + 1], noise)[0]) for plane in planes
-            )
-            flips[i] = sign.probability(better, planes.shape, noise)
-            judged.append(i)
-    return flips
-
-
-def _same_as(psf: Tensor, others: Tensor) -> tuple[int, bool] | None:
-    """Return which of the others a PSF is the same as, and whether it is so only when turned."""
-    import torch
-
-    pairs = torch.stack([others, others.flip(-2, -1)])
-    errors = (pairs - psf).square().sum((-2, -1)) / psf.square().sum()
-    least = int(errors.argmin())
-    if float(errors.flatten()[least]) > SYMMETRIC / 5:
-        return None
-    return least % len(others), least >= len(others)
-
-
 def _report(
-    possible: mixture.Mixture,
-    before: mixture.Mixture,
-    found: fitting.Fit,
-    weights: Tensor,
-    flips: Tensor,
-    model: Pupils,
+    made: estimate.Estimates,
+    possible: Mixture,
     *,
     own: Pupils,
     assumed: bool,
@@ -204,19 +153,21 @@ def _report(
     noise: float,
     frames: int,
 ) -> Identification:
-    made = possible.psf(own).clamp(min=0).double()
-    psf: NDArray[np.float32] = (made / made.sum()).float().numpy()
+    model = pupils(spectrum.CUTOFF, estimate.SHAPE)
+    mean = possible.psf(own).clamp(min=0).double()
+    psf: NDArray[np.float32] = (mean / mean.sum()).float().numpy()
     upright = [
-        (turned(c) if float(p) > 0.5 else c) for c, p in zip(found.coefficients, flips, strict=True)
+        turned(c) if float(p) > 0.5 else c
+        for c, p in zip(made.found.coefficients, made.flips, strict=True)
     ]
     best, _ = conventional(upright[0].double().numpy())
-    around = _aligned(found, weights, model)
-    error, error_before = possible.error(model), before.error(model)
+    around = _spread(made)
+    error, error_before = possible.error(model), made.before.error(model)
     confidence = float(np.clip(1 - error / error_before, 0, 1))
     expected = -10 * math.log10(max(error, 1e-4))
-    first = model.psf(found.coefficients[:1])[0]
+    first = model.psf(made.found.coefficients[:1])[0]
     symmetric = float((first - first.flip(0, 1)).square().sum() / first.square().sum()) < SYMMETRIC
-    flip = 0.0 if symmetric else float(min(flips[0], 1 - flips[0]))
+    flip = 0.0 if symmetric else float(min(made.flips[0], 1 - made.flips[0]))
     coefficients = by_mode(best)
     return Identification(
         psf=psf,
@@ -236,7 +187,7 @@ def _report(
         verdict=words(confidence, expected, flip, coefficients, assumed=assumed, cutoff=own.cutoff),
         candidates=tuple(
             Candidate(by_mode(conventional(c.double().numpy())[0]), float(w))
-            for c, w in zip(upright[:_KEPT], weights[:_KEPT], strict=False)
+            for c, w in zip(upright[:_KEPT], made.weights[:_KEPT], strict=False)
         ),
         cutoff=own.cutoff,
         noise=noise,
@@ -244,21 +195,18 @@ def _report(
     )
 
 
-def _aligned(found: fitting.Fit, weights: Tensor, model: Pupils) -> NDArray[np.float64]:
+def _spread(made: estimate.Estimates) -> NDArray[np.float64]:
     """Return the standard deviation of each mode, samples taken as the twin nearest to the best."""
     import torch
 
-    even = torch.tensor([1.0 if j in (4, 5, 6, 11) else 0.0 for j in MODES])
-    signs = torch.stack([torch.ones(8), 1 - 2 * even, 2 * even - 1, -torch.ones(8)])
-    best = found.coefficients[0]
-    samples = found.samples[:, :, None] * signs
-    nearest = (samples - best).square().sum(-1).argmin(-1)
-    chosen = torch.gather(
-        samples, 2, nearest[..., None, None].expand(*nearest.shape, 1, len(MODES))
-    )[:, :, 0]
-    share = (weights / found.samples.shape[1])[:, None, None]
+    turn = made.found.samples.new_tensor(TURN)
+    # Turned, with the even modes negated, and both: four vectors have PSFs of one spectrum.
+    signs = torch.stack([torch.ones_like(turn), turn, -turn, -torch.ones_like(turn)])
+    twins = made.found.samples[:, :, None] * signs
+    nearest = (twins - made.found.coefficients[0]).square().sum(-1).argmin(-1)
+    chosen = twins.gather(2, nearest[..., None, None].expand(-1, -1, 1, len(turn)))[:, :, 0]
+    share = (made.weights / chosen.shape[1])[:, None, None]
     middle = (share * chosen).sum((0, 1))
-    spread: NDArray[np.float64] = (
-        (share * (chosen - middle).square()).sum((0, 1)).sqrt().double().numpy()
-    )
+    variance = (share * (chosen - middle).square()).sum((0, 1))
+    spread: NDArray[np.float64] = variance.sqrt().double().numpy()
     return spread

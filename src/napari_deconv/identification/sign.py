@@ -3,22 +3,63 @@
 They differ in phase, and so do the images restored with them. Sharp images have few strong edges
 and much that is even; restored with the PSF the wrong way round, edges get echoes. So the better
 of the two restorations has the smaller sum of ``|gradient|**0.7`` (the two have the same sum of
-squares), the prior of Levin et al. 2007.
+squares), the prior of Levin et al. 2007; a small network looks at them, too.
 """
 
 from __future__ import annotations
 
-import math
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_deconv.networks.sign_network import SignNetwork
+
+NAME = "deep-blur-sign"
 _POWER = 0.7
 # Pixels at the border that a restoration may have spoilt, and over which the image fades before.
 _BORDER, _FADE = 12, 10
-# The object's power spectrum is taken to fall as that of natural images.
-_FALL = 2.0
+# The object's power spectrum is taken to fall as that of natural images, from this frequency on.
+_FALL, _FLAT = 2.0, 1 / 64
+_QUIETEST = 1e-6
+
+
+def odds(plane: Tensor, psf: Tensor, noise: float, network: SignNetwork | None = None) -> float:
+    """Return the logarithm of the odds that a PSF is the right way round.
+
+    Parameters
+    ----------
+    plane
+        Image (y, x).
+    psf
+        (y, x).
+    noise
+        The noise's variance over the image's.
+    network
+        That of the package by default.
+    """
+    import torch
+
+    network = network or shipped()
+    with torch.no_grad():
+        return float(network(*(each[None] for each in inputs(plane, psf, noise))))
+
+
+def inputs(plane: Tensor, psf: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what a ``SignNetwork`` wants to know of one image and one PSF."""
+    import torch
+
+    from napari_deconv.networks.sign_network import facts
+
+    turned = psf.flip(-2, -1)
+    images = restorations(plane, torch.stack([psf, turned]), noise)
+    inside = images[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
+    sparse = torch.log(sparsity(inside))
+    difference = (psf - turned).square().sum() / psf.square().sum()
+    known = facts(plane.numel(), psf.new_tensor([noise]), difference[None])[0]
+    scaled = inside / inside.std().clamp(min=1e-9)
+    return scaled[0], scaled[1], sparse[1] - sparse[0], known
 
 
 def restorations(plane: Tensor, psfs: Tensor, noise: float) -> Tensor:
@@ -31,56 +72,37 @@ def restorations(plane: Tensor, psfs: Tensor, noise: float) -> Tensor:
     image = (plane - plane.mean()) / plane.std().clamp(min=1e-12)
     image = image * _fading(plane.shape, image)
     spectrum = torch.fft.rfft2(image)
-    shape = plane.shape
-    otf = torch.fft.rfft2(_centred(psfs, (int(shape[0]), int(shape[1]))))
+    shape = int(plane.shape[0]), int(plane.shape[1])
+    otf = torch.fft.rfft2(_centred(psfs, shape))
     fy = torch.fft.fftfreq(shape[0])[:, None]
     fx = torch.fft.rfftfreq(shape[1])
-    fall = 1 / (fy**2 + fx**2 + (1 / 64) ** 2) ** (_FALL / 2)
+    fall = 1 / (fy**2 + fx**2 + _FLAT**2) ** (_FALL / 2)
     fall = fall / fall.mean()
     power = otf.real.square() + otf.imag.square()
-    wiener = otf.conj() / (power + max(noise, 1e-6) / fall)
+    wiener = otf.conj() / (power + max(noise, _QUIETEST) / fall)
     restored: Tensor = torch.fft.irfft2(spectrum * wiener, shape)
     return restored
 
 
 def sparsity(images: Tensor) -> Tensor:
-    """Return the mean of ``|gradient|**0.7`` (m,) of images (m, y, x), without their borders."""
-    inside = images[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
-    down = (inside[:, 1:, 1:] - inside[:, :-1, 1:]).square()
-    right = (inside[:, 1:, 1:] - inside[:, 1:, :-1]).square()
+    """Return the mean of ``|gradient|**0.7`` (m,) of images (m, y, x)."""
+    down = (images[:, 1:, 1:] - images[:, :-1, 1:]).square()
+    right = (images[:, 1:, 1:] - images[:, 1:, :-1]).square()
     steps = (down + right).clamp(min=1e-16) ** (_POWER / 2)
     total: Tensor = steps.mean((-2, -1))
     return total
 
 
-def preference(plane: Tensor, psfs: Tensor, noise: float) -> Tensor:
-    """Return by how much PSFs (m, y, x) restore sparser than turned ones: logarithms, (m,)."""
-    import torch
+@cache
+def shipped() -> SignNetwork:
+    """Return the network that comes with the package."""
+    from napari_deconv.networks.sign_network import SignNetwork
+    from napari_deconv.networks.weights import load_weights
 
-    found = []
-    for psf in psfs:
-        pair = torch.stack([psf, psf.flip(-2, -1)])
-        kept, flipped = sparsity(restorations(plane, pair, noise))
-        found.append(torch.log(flipped / kept))
-    return torch.stack(found)
-
-
-def probability(preferred: float, shape: tuple[int, ...], noise: float) -> float:
-    """Return how probable it is that a PSF is turned, of the sum of its preferences.
-
-    Parameters
-    ----------
-    preferred
-        As of ``preference``, summed over planes.
-    shape
-        Of the planes (frames, y, x).
-    noise
-        The noise's variance over the image's.
-    """
-    del noise
-    pixels = shape[-2] * shape[-1]
-    sure = 60 * math.sqrt(pixels / 128**2) * preferred
-    return 1 / (1 + math.exp(min(max(sure, -30), 30)))
+    loaded = load_weights(NAME, "sign network")
+    network = SignNetwork(**loaded.settings)
+    network.load_state_dict(loaded.tensors)
+    return network.eval().requires_grad_(False)
 
 
 def _fading(shape: tuple[int, ...], like: Tensor) -> Tensor:

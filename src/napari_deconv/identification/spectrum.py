@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 CUTOFF = 0.2
 # Side of Welch's windows and of the grid of frequencies; smaller images have smaller windows.
 SIDE = 64
-_HOP = 16
+# Distance of windows, pixels: large images have enough of them at twice the distance.
+_HOP, _LARGE = 16, 200
 # Frequencies (in 1 / SIDE) with the window's share of the mean in them, which say nothing.
 _LOW = 1.6
 # Beyond the last frequency that light gets through, a window still sees some of it this far.
@@ -63,6 +64,16 @@ def disc() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     radius = np.hypot(rows, columns)
     kept = (radius > _LOW) & (radius < 2 * CUTOFF * SIDE) & ((columns > 0) | (rows > 0))
     return rows[kept], columns[kept]
+
+
+def half_plane(values: Tensor) -> Tensor:
+    """Return values (..., n) of ``disc()`` as (..., rows, columns), with their mean elsewhere."""
+    last = int(2 * CUTOFF * SIDE)
+    rows, columns = disc()
+    whole = values.mean(-1)[..., None, None].expand(*values.shape[:-1], 2 * last + 1, last + 1)
+    whole = whole.clone()
+    whole[..., rows + last, columns] = values
+    return whole
 
 
 def welch(image: Tensor, side: int = SIDE) -> Tensor:
@@ -157,7 +168,7 @@ def hann(side: int) -> Tensor:
 
 def _starts(n: int, side: int) -> list[int]:
     """Return where windows begin, evenly from one end to the other."""
-    count = math.ceil((n - side) / _HOP) + 1
+    count = math.ceil((n - side) / (_HOP if n <= _LARGE else 2 * _HOP)) + 1
     return [round(i * (n - side) / max(count - 1, 1)) for i in range(count)]
 
 
