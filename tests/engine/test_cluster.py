@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from napari_deconv.cli import main
 from napari_deconv.engine import Job
 from napari_deconv.engine.streaming import stream
 from napari_deconv.errors import JobError, ParameterError
@@ -122,3 +123,36 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     for address in ("tcp://127.0.0.1:9", "nonsense://here"):
         with pytest.raises(JobError, match="No dask scheduler answers"):
             cluster.Cluster(address)
+
+
+def test_restore_and_run_with_workers(scene, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("distributed")
+    from napari_deconv.engine import cluster
+    from napari_deconv.io import write_image
+
+    class Pretended(cluster.Cluster):
+        """Workers that are threads: what the commands do with them is the same."""
+
+        def __init__(self, scheduler, workers, threads):
+            from distributed import Client, LocalCluster
+
+            self._cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+            )
+            self.client, self._threads = Client(self._cluster, set_as_default=False), threads
+
+    monkeypatch.setattr(cluster, "Cluster", Pretended)
+    monkeypatch.chdir(tmp_path)
+    image, psf, expected = scene
+    write_image("in.tif", image, axes="ZYX")
+    write_image("psf.tif", psf, axes="ZYX")
+    (tmp_path / "recipe.yaml").write_text(
+        "napari-deconv recipe: 1\nmethod: richardson-lucy\n"
+        "parameters: {iterations: 10, tiles: [6, 16, 16]}\npsf: psf.tif\n"
+    )
+    more = ["--workers", "2", "--threads", "1", "--quiet"]
+    words = ["--psf", "psf.tif", "--iterations", "10", "--tiles", "6", "16", "16", "-o", "a.tif"]
+    assert main(["restore", "richardson-lucy", "in.tif", *words, *more]) == 0
+    assert main(["run", "recipe.yaml", "in.tif", "-o", "b.tif", *more]) == 0, capsys.readouterr()
+    np.testing.assert_array_equal(written("a.tif"), expected)
+    np.testing.assert_array_equal(written("b.tif"), expected)

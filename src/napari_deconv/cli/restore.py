@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ from napari_deconv.cli.common import (
     check_outputs,
     chosen_spacing,
     command_record,
+    forecast_words,
     open_image,
     report,
     say,
     size_of,
     write_json,
 )
+from napari_deconv.cli.distribution import add_distribution, open_cluster
 from napari_deconv.cli.progress import Progress, duration
 from napari_deconv.cli.psf import choose
 from napari_deconv.cli.shell import warn
@@ -27,7 +29,7 @@ from napari_deconv.errors import InputError, ParameterError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from napari_deconv.engine import Job, Step
+    from napari_deconv.engine import Step
     from napari_deconv.io import ImageFile
     from napari_deconv.registry import Method
 
@@ -47,7 +49,13 @@ def run(words: Sequence[str]) -> int:
             f"{method.title} needs a point spread function: --psf FILE. "
             "napari-deconv psf MODEL --help tells how to make one."
         )
+    with ExitStack() as stack:
+        return _restore(method, arguments, values, words, stack)
 
+
+def _restore(
+    method: Method, arguments: Any, values: dict[str, Any], words: Sequence[str], stack: ExitStack
+) -> int:
     import numpy as np
 
     from napari_deconv.engine import Job
@@ -74,12 +82,13 @@ def run(words: Sequence[str]) -> int:
     psf = _psf(image, psf_files) if field is None else field
     values = _spacings(image, psf_files, values)
 
-    job = Job(image.data, name, psf=psf, **values)
-    job.to_file = begun is not None or is_large(job)
+    cluster = open_cluster(arguments, values, stack)
+    job = Job(image.data, method.id, psf=psf, **values)
+    job.to_file = begun is not None or cluster is not None or is_large(job)
     if not arguments.quiet:
         spacing = values.get("spacing")
         report(f"{arguments.image}: {size_of(image.data.shape, spacing)}, {image.dtype}")
-        report(f"{method.title}, {_forecast(job)}")
+        report(f"{method.title}, {forecast_words(job.forecast)}")
     record = command_record("restore", words)
     form: dict[str, Any] = {
         "axes": image.axes,
@@ -93,8 +102,10 @@ def run(words: Sequence[str]) -> int:
     if job.to_file:
         if begun is not None:
             report(f"Going on with {arguments.output}: {begun[0]} of {begun[1]} blocks are done.")
+        runner = cluster.runner if cluster is not None else None
         try:
-            _run(stream(job, arguments.output, provenance=record, **form), quiet=arguments.quiet)
+            steps = stream(job, arguments.output, runner=runner, provenance=record, **form)
+            _run(steps, quiet=arguments.quiet)
         except KeyboardInterrupt:
             report("Interrupted. Run the same again to go on from here.")
             return 130
@@ -135,6 +146,7 @@ def _parser(method: Method) -> Parser:
         "--details", metavar="FILE", help="write statistics and provenance there, as JSON"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_distribution(parser)
     parameters = parameters_for(method)
     own = {name: each for name, each in parameters.items() if name in method.parameters}
     background = parameters["background"]
@@ -220,16 +232,6 @@ def _spacings(
         psf_spacing = None
     filled = {"spacing": spacing, "psf_spacing": psf_spacing}
     return values | {name: value for name, value in filled.items() if value is not None}
-
-
-def _forecast(job: Job) -> str:
-    forecast = job.forecast
-    parts = [f"about {forecast.memory_bytes / 1e9:.2g} GB"]
-    if forecast.seconds is not None:
-        parts.append(f"about {duration(forecast.seconds)}")
-    if forecast.blocks > 1:
-        parts.append(f"{forecast.blocks} blocks of {' x '.join(map(str, forecast.tiles))}")
-    return ", ".join(parts)
 
 
 def _run(job: Generator[Step, None, object], *, quiet: bool) -> None:
