@@ -61,7 +61,7 @@ MAY_KNOW = {
     "demo": FOUNDATION | {"engine", "io", "widgets"},
     "recipes": FOUNDATION | {"engine", "io"},
     "cli": FOUNDATION | {"engine", "identification", "io", "demo", "training", "recipes"},
-    "widgets": FOUNDATION | {"engine", "identification", "io", "cli", "recipes"},
+    "widgets": FOUNDATION | {"engine", "identification", "io", "cli", "recipes", "training"},
     "": FOUNDATION | {"engine", "identification"},  # the public interface
 }
 

@@ -96,8 +96,8 @@ def test_no_qt_binding_is_forced_on_anybody() -> None:
 
 def test_everything_imported_is_declared() -> None:
     declared = {canonical(re.split(r"[^\w.-]", name)[0]) for name in PROJECT["dependencies"]}
-    # dask is imported only for those who have it; Qt itself comes through qtpy.
-    declared |= {"napari-deconv", "dask"}
+    # dask and distributed are imported only for those who have them; Qt comes through qtpy.
+    declared |= {"napari-deconv", "dask", "distributed"}
     distributions = packages_distributions()
     for path in (ROOT / "src").rglob("*.py"):
         for name in imported_by(path) - sys.stdlib_module_names:

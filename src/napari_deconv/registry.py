@@ -60,6 +60,13 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsOf:
+    """Marks a word that names weights of a network: the package's, one's own, or a file."""
+
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
 class Auto:
     """How ``"auto"`` becomes a value: ``resolve(data, blur, parameters)``.
 
@@ -156,7 +163,8 @@ class Parameter:
     ``kind`` is the type of a single value; ``length`` counts the values of a tuple, where 0 is
     any number of them, and is None for a single value; ``keys`` tells of numbers by whole-number
     key, such as ``{5: 0.05, 8: -0.1}``, which may be written ``"5=0.05 8=-0.1"``. ``choices`` are
-    words that may stand for, or beside, such values.
+    words that may stand for, or beside, such values. ``weights`` is the network whose weights a
+    word names.
     """
 
     name: str
@@ -173,6 +181,7 @@ class Parameter:
     advanced: bool = False
     auto: Auto | None = None
     search: Search | None = None
+    weights: str = ""
 
     @property
     def required(self) -> bool:
@@ -633,6 +642,7 @@ def _read(name: str, hint: Any, default: Any, help_: str) -> Parameter:
         advanced=extra(Advanced) is not None,
         auto=extra(Auto),
         search=extra(Search),
+        weights=getattr(extra(WeightsOf), "network", ""),
     )
 
 

@@ -196,7 +196,7 @@ class TestRefused:
 
 def test_automatic_weights_and_precision():
     from napari_deconv.methods.lucyd import DEFAULTS
-    from napari_deconv.networks.weights import pretrained
+    from napari_deconv.networks.shelf import pretrained
 
     for shape in ((16, 24, 24), (32, 32)):
         name = DEFAULTS[len(shape)]

@@ -10,7 +10,8 @@ import torch
 from napari_deconv.errors import FileError, ParameterError
 from napari_deconv.networks.extractor import Extractor
 from napari_deconv.networks.refiner import Refiner
-from napari_deconv.networks.weights import PRETRAINED, load_weights, pretrained, save_weights
+from napari_deconv.networks.shelf import PRETRAINED, pretrained
+from napari_deconv.networks.weights import load_weights, save_weights
 
 NETWORKS = {"refiner": Refiner, "extractor": Extractor}
 

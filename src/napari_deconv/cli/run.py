@@ -35,24 +35,24 @@ def run(words: Sequence[str]) -> int:
     from napari_deconv.recipes.batch import errands, find_images
 
     recipe = Recipe.load(arguments.recipe)
-    todo = errands(recipe, find_images(arguments.images), Path(arguments.output))
+    work = errands(recipe, find_images(arguments.images), Path(arguments.output))
     if arguments.dry_run:
-        return _look(recipe, todo, options, overwrite=arguments.overwrite)
-    todo[0].result.parent.mkdir(parents=True, exist_ok=True)
+        return _look(recipe, work, options, overwrite=arguments.overwrite)
+    work[0].result.parent.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
     with ExitStack() as stack:
         cluster = open_cluster(arguments, options, stack)
         try:
-            for each in _restored(recipe, todo, options, arguments, cluster):
+            for each in _restored(recipe, work, options, arguments, cluster):
                 reports.append(each)
                 if not arguments.quiet:
                     for note in (*each.notes, *each.warnings):
                         warn(f"{Path(each.image).name}: {note}")
         except KeyboardInterrupt:
-            _summarise(reports, len(todo))
+            _summarise(reports, len(work))
             report("Interrupted. Run the same again to go on from here.")
             return 130
-    _summarise(reports, len(todo))
+    _summarise(reports, len(work))
     return int(any(each.status == "failed" for each in reports))
 
 
@@ -100,7 +100,7 @@ def _parser() -> Parser:
 
 def _restored(
     recipe: Recipe,
-    todo: Sequence[Errand],
+    work: Sequence[Errand],
     options: Mapping[str, Any],
     arguments: Any,
     cluster: Cluster | None,
@@ -110,9 +110,9 @@ def _restored(
 
     progress = Progress()
     runner = cluster.runner if cluster is not None else None
-    for number, errand in enumerate(todo, 1):
+    for number, errand in enumerate(work, 1):
         if not arguments.quiet:
-            report(f"{number} of {len(todo)}: {errand.image}")
+            report(f"{number} of {len(work)}: {errand.image}")
         try:
             yield restore_one(
                 recipe,
@@ -143,7 +143,7 @@ def _summarise(reports: Sequence[Report], total: int) -> None:
 
 
 def _look(
-    recipe: Recipe, todo: Sequence[Errand], options: Mapping[str, Any], *, overwrite: bool
+    recipe: Recipe, work: Sequence[Errand], options: Mapping[str, Any], *, overwrite: bool
 ) -> int:
     """Print what would be done with each image."""
     from napari_deconv.recipes.batch import is_made, open_image
@@ -151,7 +151,7 @@ def _look(
     from napari_deconv.registry import methods
 
     failed, seconds = 0, 0.0
-    for errand in todo:
+    for errand in work:
         if not overwrite and is_made(recipe, errand):
             say(f"{errand.image}: there already, {errand.result}")
             continue
@@ -174,5 +174,5 @@ def _look(
             say(f"  {which}{methods()[part.method].title}, {forecast_words(forecast)}")
             for note in part.notes:
                 say(f"  note: {note}")
-    say(f"{len(todo)} images, {failed} cannot be restored; about {duration(seconds)} in all")
+    say(f"{len(work)} images, {failed} cannot be restored; about {duration(seconds)} in all")
     return int(failed > 0)

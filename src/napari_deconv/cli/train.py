@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.cli import train_deep_blur
+from napari_deconv.cli import train_deep_blur, train_identification
 from napari_deconv.cli.arguments import Parser
 from napari_deconv.cli.common import (
     check_outputs,
@@ -32,13 +32,15 @@ _IMAGES = (".tif", ".tiff", ".zarr")
 def run(words: Sequence[str]) -> int:
     """Train a network."""
     parser = _parser()
-    known = "Known: lucyd, deep-blur."
+    known = "Known: lucyd, deep-blur, deep-blur-identification."
     if not words or words[0].startswith("-"):
         if words and words[0] in ("-h", "--help"):
             parser.parse(words)
         raise ParameterError(f"Which network? {known} (napari-deconv train lucyd --help)")
     if words[0] == "deep-blur":
         return train_deep_blur.run(words[1:])
+    if words[0] == "deep-blur-identification":
+        return train_identification.run(words[1:])
     if words[0] != "lucyd":
         raise ParameterError(f"There is no network {words[0]!r} to train. {known}")
     given, values = parser.parse(words[1:])

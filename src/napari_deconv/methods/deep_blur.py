@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.errors import FileError, ParameterError
 from napari_deconv.methods._precision import fastest
 from napari_deconv.operators.inverse import inverse_of
-from napari_deconv.registry import Advanced, Auto, FoundPsf, Range, Unit, method
+from napari_deconv.registry import Advanced, Auto, FoundPsf, Range, Unit, WeightsOf, method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +101,7 @@ def deep_blur(
     blur: Convolution,
     *,
     iterations: Annotated[int, Range(1, 100)] = 4,
-    weights: str = "small",
+    weights: Annotated[str, WeightsOf("deep-blur"), Advanced()] = "small",
     strength: Annotated[float, Range(0.1, 10.0, logarithmic=True)] = 1.0,
     numerical_aperture: Annotated[float | None, Range(0.01, 2.0)] = None,
     emission_wavelength: Annotated[float | None, Range(0.1, 20.0), Unit("um")] = None,
@@ -253,10 +253,9 @@ def _with_light(
 
 
 def _loaded(weights: str) -> Any:
-    from napari_deconv.networks.weights import load_weights, pretrained
+    from napari_deconv.networks.weights import load_weights
 
-    name = f"deep-blur-{weights}"
-    return load_weights(name if name in pretrained() else weights, "deep-blur")
+    return load_weights(weights, "deep-blur")
 
 
 def _network(weights: str, ndim: int) -> DouglasRachford:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import ParameterError
 from napari_deconv.methods._precision import fastest
-from napari_deconv.registry import Advanced, Auto, Range, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Unit, WeightsOf, method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def _scale(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> fl
 
 
 def _weights(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
-    from napari_deconv.networks.weights import pretrained
+    from napari_deconv.networks.shelf import pretrained
 
     del blur, parameters
     name = DEFAULTS[data.ndim]
@@ -92,7 +92,7 @@ def lucyd(
     data: Tensor,
     blur: Convolution,
     *,
-    weights: Annotated[str, Auto(_weights)] = "auto",
+    weights: Annotated[str, Auto(_weights), WeightsOf("lucyd")] = "auto",
     shown: Literal["restored", "mask", "estimate", "update"] = "restored",
     level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), Auto(_level)] = "auto",
     scale: Annotated[
@@ -118,8 +118,9 @@ def lucyd(
     blur
         Tells the voxel size; the network needs no PSF.
     weights
-        Weights that come with the package, or the path of a safetensors file made by
-        ``napari-deconv train lucyd``. Automatic: ``mixture`` for stacks, ``2d`` for planes.
+        Weights that come with the package or that you trained in the dock, or the path of a
+        safetensors file made by ``napari-deconv train lucyd``. Automatic: ``mixture`` for stacks,
+        ``2d`` for planes.
     shown
         What to return: the restored image; the mask M; the estimate y + M before the product; or
         the update term, which each of its voxels is multiplied by.
@@ -176,10 +177,9 @@ def _network(weights: str, ndim: int) -> tuple[Lucyd, Mapping[str, Any]]:
     """Return a network that is ready to restore, and what is known of its training."""
     from napari_deconv.errors import FileError
     from napari_deconv.networks.lucyd import Lucyd, folded
-    from napari_deconv.networks.weights import load_weights, pretrained
+    from napari_deconv.networks.weights import load_weights
 
-    name = f"lucyd-{weights}"
-    loaded = load_weights(name if name in pretrained() else weights, "lucyd")
+    loaded = load_weights(weights, "lucyd")
     settings = loaded.settings
     if settings.get("ndim") != ndim:
         found = "planes" if settings.get("ndim") == 2 else "stacks"

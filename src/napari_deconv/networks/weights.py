@@ -19,21 +19,19 @@ import numpy as np
 import torch
 
 from napari_deconv.errors import FileError, ParameterError
+from napari_deconv.networks.shelf import LONGEST_HEADER, PRETRAINED, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-PRETRAINED = Path(__file__).parent / "pretrained"
 _KINDS: dict[str, tuple[Any, torch.dtype]] = {
     "F32": ("<f4", torch.float32),
     "F16": ("<f2", torch.float16),
     "I64": ("<i8", torch.int64),
 }
 _NAMES = {kind: name for name, (_, kind) in _KINDS.items()}
-# A header is a few kilobytes; a length beyond this is that of another kind of file.
-_LONGEST_HEADER = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -61,19 +59,14 @@ class Weights:
     sha256: str
 
 
-def pretrained() -> list[str]:
-    """Return the names of the weights that come with the package."""
-    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
-
-
 def load_weights(source: str | Path, network: str) -> Weights:
     """Read weights.
 
     Parameters
     ----------
     source
-        Name of weights that come with the package, or path of a safetensors file. A card
-        ``NAME.json`` beside it is read, too.
+        Name of weights that come with the package or are the user's own (see
+        :mod:`napari_deconv.networks.shelf`), or path of a safetensors file. A card ``NAME.json`` beside it is read, too.
     network
         Kind of network that they have to be of.
 
@@ -84,14 +77,15 @@ def load_weights(source: str | Path, network: str) -> Weights:
     FileError
         When the file cannot be read, is not what its card says, or belongs to another network.
     """
-    path = PRETRAINED / f"{source}.safetensors"
+    names = named(network)
+    path = names.get(str(source), PRETRAINED / f"{source}.safetensors")
     if not path.is_file():
         path = Path(source)
     if not path.is_file():
-        known = ", ".join(pretrained()) or "none"
+        known = ", ".join(names) or "none"
         raise ParameterError(
             f"There are no weights {str(source)!r}: neither a file of that name nor among those "
-            f"that come with the package ({known})."
+            f"that come with the package or are your own ({known})."
         )
     try:
         content = path.read_bytes()
@@ -158,7 +152,7 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any
     """Take a file apart; everything it claims about itself is checked."""
     wrong = FileError(f"{path.name} is no safetensors file, or a part of it is missing.")
     length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > min(_LONGEST_HEADER, len(content) - 8):
+    if len(content) < 8 or length > min(LONGEST_HEADER, len(content) - 8):
         raise wrong
     body = memoryview(content)[8 + length :]
     tensors = {}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_deconv.networks.lucyd import Variant
@@ -135,6 +137,19 @@ class Training(Loop):
     def judged(self) -> float:
         """Return the mean signal to noise, dB."""
         return signal_to_noise(self.network, *self._apart)
+
+    def picture(self) -> tuple[NDArray[np.float32], ...]:
+        """Return the middle plane of an image kept apart, of what comes of it, and of the truth."""
+        image, truth = (each[:1] for each in self._apart)
+        training = self.network.training
+        self.network.eval()
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            restored = self.network(image).float()
+        self.network.train(training)
+        return tuple(
+            (each[0, 0] if each.ndim == 4 else each[0, 0, each.shape[2] // 2]).cpu().numpy()
+            for each in (image, restored, truth)
+        )
 
     def save(self, path: Path, settings: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         """Write the best weights and their card; return the file's SHA-256."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_deconv.assessment.noise import estimate_noise
 from napari_deconv.errors import InputError
-from napari_deconv.methods.lucyd import brightness, darkness
+from napari_deconv.methods.lucyd import DEFAULTS, brightness, darkness
+from napari_deconv.networks.weights import load_weights
 from napari_deconv.operators.kernel import prepare_kernel
 from napari_deconv.training.degradations import Optics
 from napari_deconv.training.lucyd import Plan
@@ -127,6 +128,11 @@ def from_pairs(pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> Recipe:
         pairs=len(made) - 1,
         renewed=0,
     )
+
+
+def start_for(ndim: int) -> dict[str, Tensor]:
+    """Return the package's weights for so many axes, which know already what bodies look like."""
+    return load_weights(DEFAULTS[ndim], "lucyd").tensors
 
 
 @dataclass(frozen=True)

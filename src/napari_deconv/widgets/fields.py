@@ -22,6 +22,7 @@ from napari_deconv.widgets.choice import make_narrow
 from napari_deconv.widgets.explain import text_of, title_of, unit_of
 from napari_deconv.widgets.field import Field
 from napari_deconv.widgets.strength_field import StrengthField, is_strength
+from napari_deconv.widgets.weights_field import WeightsField
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,6 +205,8 @@ class WordsField(Field):
 def field_for(parameter: Parameter, titles: Mapping[str, str] | None = None) -> Field:
     """Return the field that suits a parameter."""
     number = parameter.kind in (int, float) and parameter.length is None
+    if parameter.weights:
+        return WeightsField(parameter)
     if parameter.kind is bool:
         return CheckField(parameter)
     if parameter.keys is not None:
