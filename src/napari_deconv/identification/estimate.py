@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.identification.fit import Fit
+    from napari_deconv.identification.prior import SpectrumPrior
     from napari_deconv.identification.spectrum import Spectrum
     from napari_deconv.networks.sign_network import SignNetwork
     from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
@@ -60,12 +61,13 @@ def estimates(
     *,
     seed: int = 0,
     say: Callable[[float, str], None] = lambda share, doing: None,
+    known: SpectrumPrior | None = None,
     encoder: SpectrumEncoder | None = None,
     signs: SignNetwork | None = None,
 ) -> Estimates:
     """Return estimates of the PSF behind planes (frames, y, x), given their spectrum.
 
-    The networks are those of the package by default.
+    Prior and networks are those of the package by default.
     """
     import torch
 
@@ -73,7 +75,7 @@ def estimates(
 
     model = pupils(spectrum.CUTOFF, SHAPE)
     say(0.1, "fitting aberrations")
-    known = prior.shipped()
+    known = known or prior.load()
     first = fitting.starts(fitting.STARTS, seed, len(known.components))
     found = fitting.fit(fitting.Model(seen, known, model, amplitude), first, seed=seed)
     weights = torch.softmax(found.evidence, 0)

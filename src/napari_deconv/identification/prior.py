@@ -7,6 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 NAME = "deep-blur-spectra"
@@ -48,9 +50,8 @@ class SpectrumPrior:
 
 
 @cache
-def shipped() -> SpectrumPrior:
-    """Return the prior that comes with the package."""
+def load(source: str | Path = NAME) -> SpectrumPrior:
+    """Return a prior; by default that of the package."""
     from napari_deconv.networks.weights import load_weights
 
-    tensors = load_weights(NAME, "spectrum prior").tensors
-    return SpectrumPrior(**tensors)
+    return SpectrumPrior(**load_weights(source, "spectrum prior").tensors)

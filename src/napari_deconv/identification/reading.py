@@ -9,6 +9,8 @@ from napari_deconv.identification.mixture import Mixture
 from napari_deconv.identification.spectrum import Spectrum, half_plane
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
     from napari_deconv.networks.weighing import Weighing
 
@@ -29,24 +31,24 @@ def read(spectrum: Spectrum, amplitude: float, network: SpectrumEncoder | None =
 
 
 @cache
-def encoder() -> SpectrumEncoder:
-    """Return the network that comes with the package."""
+def encoder(source: str | Path = ENCODER) -> SpectrumEncoder:
+    """Return a network; by default that of the package."""
     from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
     from napari_deconv.networks.weights import load_weights
 
-    loaded = load_weights(ENCODER, "spectrum encoder")
+    loaded = load_weights(source, "spectrum encoder")
     network = SpectrumEncoder(**loaded.settings)
     network.load_state_dict(loaded.tensors)
     return network.eval().requires_grad_(False)
 
 
 @cache
-def weighing() -> Weighing:
-    """Return the weighing that comes with the package."""
+def weighing(source: str | Path = WEIGHING) -> Weighing:
+    """Return a weighing; by default that of the package."""
     from napari_deconv.networks.weighing import Weighing
     from napari_deconv.networks.weights import load_weights
 
-    loaded = load_weights(WEIGHING, "weighing")
+    loaded = load_weights(source, "weighing")
     network = Weighing(**loaded.settings)
     network.load_state_dict(loaded.tensors)
     return network.eval().requires_grad_(False)

@@ -12,6 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from napari_deconv.networks.sign_network import SignNetwork
@@ -25,7 +27,7 @@ _FALL, _FLAT = 2.0, 1 / 64
 _QUIETEST = 1e-6
 
 
-def odds(plane: Tensor, psf: Tensor, noise: float, network: SignNetwork | None = None) -> float:
+def odds(plane: Tensor, psf: Tensor, noise: float, judge: SignNetwork | None = None) -> float:
     """Return the logarithm of the odds that a PSF is the right way round.
 
     Parameters
@@ -36,14 +38,14 @@ def odds(plane: Tensor, psf: Tensor, noise: float, network: SignNetwork | None =
         (y, x).
     noise
         The noise's variance over the image's.
-    network
-        That of the package by default.
+    judge
+        The network; that of the package by default.
     """
     import torch
 
-    network = network or shipped()
+    judge = judge or network()
     with torch.no_grad():
-        return float(network(*(each[None] for each in inputs(plane, psf, noise))))
+        return float(judge(*(each[None] for each in inputs(plane, psf, noise))))
 
 
 def inputs(plane: Tensor, psf: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -94,15 +96,15 @@ def sparsity(images: Tensor) -> Tensor:
 
 
 @cache
-def shipped() -> SignNetwork:
-    """Return the network that comes with the package."""
+def network(source: str | Path = NAME) -> SignNetwork:
+    """Return a network; by default that of the package."""
     from napari_deconv.networks.sign_network import SignNetwork
     from napari_deconv.networks.weights import load_weights
 
-    loaded = load_weights(NAME, "sign network")
-    network = SignNetwork(**loaded.settings)
-    network.load_state_dict(loaded.tensors)
-    return network.eval().requires_grad_(False)
+    loaded = load_weights(source, "sign network")
+    made = SignNetwork(**loaded.settings)
+    made.load_state_dict(loaded.tensors)
+    return made.eval().requires_grad_(False)
 
 
 def _fading(shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -50,9 +50,13 @@ class View:
 
 
 def view(
-    scenes: Scenes, random: np.random.Generator, side: int | None = None, sigma: float | None = None
+    scenes: Scenes,
+    random: np.random.Generator,
+    side: int | None = None,
+    sigma: float | None = None,
+    amplitude: float | None = None,
 ) -> View:
-    """Draw a scene, blur it, and add noise."""
+    """Draw a scene, blur it, and add noise; side, noise and amplitude at random by default."""
     if side is None:
         kind = random.choice(len(SIDES), p=[share for _, _, share in SIDES])
         low, high, _ = SIDES[kind]
@@ -60,9 +64,9 @@ def view(
     if sigma is None:
         drawn = float(np.exp(random.uniform(*np.log(NOISE))))
         sigma = 0.0 if random.random() < _WITHOUT else drawn
-    amplitude = AMPLITUDE
-    if random.random() < 0.35:
-        amplitude *= float(np.exp(random.uniform(np.log(0.3), 0)))
+    if amplitude is None:
+        smaller = random.random() < 0.35
+        amplitude = AMPLITUDE * (float(np.exp(random.uniform(np.log(0.3), 0))) if smaller else 1)
     coefficients = random.uniform(-amplitude, amplitude, len(MODES)).astype(np.float32)
     psf = pupils(CUTOFF, SHAPE).psf(torch.from_numpy(coefficients)).numpy()
     scene = scenes.draw(random, side + SHAPE[0] - 1)

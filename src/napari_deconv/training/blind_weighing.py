@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from napari_deconv.identification.prior import SpectrumPrior
     from napari_deconv.networks.sign_network import SignNetwork
     from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
     from napari_deconv.training.blind_scenes import Scenes
@@ -29,6 +30,7 @@ _DECAY = 1e-2
 def case(
     scenes: Scenes,
     random: np.random.Generator,
+    known: SpectrumPrior | None = None,
     encoder: SpectrumEncoder | None = None,
     signs: SignNetwork | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -40,7 +42,7 @@ def case(
     seen = view(scenes, random)
     image = torch.from_numpy(seen.image).double()
     made = estimates(
-        image[None], spectrum_of(image), seen.amplitude, encoder=encoder, signs=signs,
+        image[None], spectrum_of(image), seen.amplitude, known=known, encoder=encoder, signs=signs,
         seed=int(random.integers(2**31)),
     )  # fmt: skip
     model = pupils(CUTOFF, SHAPE)
