@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -503,9 +504,12 @@ class Job:
             psf_sha256=digest(psf),
         )
 
-    @property
+    @cached_property
     def memory_allowed(self) -> float:
-        """Bytes that the job may take: the limit that was set, or a share of what is free."""
+        """Bytes that the job may take: the limit that was set, or a share of what was free.
+
+        Looked up once: what the job itself holds later is not to be taken off a second time.
+        """
         limit = self._problem.options.memory_limit
         return limit * 1e9 if limit is not None else _SHARE * devices.free_memory(self._device)
 

@@ -105,7 +105,7 @@ class Source:
         else:
             # dask works on a chunk for each processor.
             at_once = 2 * chunk * (os.cpu_count() or 1)
-        return int(2 * min(at_once, self.nbytes))
+        return int(1.5 * min(at_once, self.nbytes))
 
     def place_of(self, frame: Sequence[int]) -> tuple[int, ...]:
         """Return where in the whole image a frame of the region is."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Bytes of chunks that are decoded at the same time, unless a single one has more.
-READ_AT_ONCE = 1 << 26
+READ_AT_ONCE = 1 << 25
 
 
 class MappedArray:
