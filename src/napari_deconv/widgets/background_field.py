@@ -70,6 +70,14 @@ class BackgroundField(QWidget):
         self.choice.choose(_CONSTANT)
         self.box.setValue(float(f"{value:.4g}"))
 
+    def set_value(self, value: float | str) -> None:
+        """Take a number, or ``"auto"``."""
+        if value == "auto":
+            self.choice.choose(_AUTOMATIC)
+        else:
+            self.choice.choose(_CONSTANT)
+            self.box.setValue(float(value))
+
     def refresh(self) -> None:
         """Offer the layers of the chosen image's shape."""
         self.choice.refresh()

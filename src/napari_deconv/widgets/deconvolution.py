@@ -12,6 +12,7 @@ from napari_deconv.errors import DeconvolutionError, InputError
 from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import Method, methods, parameters_of
 from napari_deconv.widgets.background_field import BackgroundField
+from napari_deconv.widgets.buttons import row
 from napari_deconv.widgets.checker import Checker
 from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.dock import Dock
@@ -38,6 +39,7 @@ from napari_deconv.widgets.look import (
 from napari_deconv.widgets.method_choice import MethodChoice
 from napari_deconv.widgets.noise_field import NoiseFromRegion
 from napari_deconv.widgets.recipe import Recipe, as_command, as_python
+from napari_deconv.widgets.recipe_menu import RecipeMenu
 from napari_deconv.widgets.source_row import SourceRow
 from napari_deconv.widgets.streamed import StreamedRestoration, ask_for_file, outgrows
 from napari_deconv.widgets.strength_field import StrengthField
@@ -96,6 +98,7 @@ class DeconvolutionWidget(Dock):
             "<qt>Try this method around its automatic settings, or several methods, on a small "
             "region, and choose by eye.</qt>"
         )
+        self.recipes = RecipeMenu(self)
         self.form: Form
         self._form_place = QVBoxLayout()
         # The engine's parameters are every method's; a strength means something else in each.
@@ -121,7 +124,9 @@ class DeconvolutionWidget(Dock):
         column.addWidget(self.lights)
         column.addWidget(self.method)
         column.addLayout(self._form_place)
-        column.addWidget(self.compare)
+        self.beside = QWidget()
+        self.beside.setLayout(row([(self.compare, 5), (self.recipes.button, 2)]))
+        column.addWidget(self.beside)
         column.addWidget(self.strip)
         column.addStretch(1)
 
@@ -235,14 +240,24 @@ class DeconvolutionWidget(Dock):
             values["background"] = self.background.value
         return values
 
-    def make_task(self, *, preview: bool) -> Restoration | None:
-        """Return the restoration of the layer, or of a part of it."""
+    def work(self) -> Recipe:
+        """Return what would be done now.
+
+        Raises
+        ------
+        DeconvolutionError
+            When something is missing or does not fit.
+        """
         image, psf = self.image.snapshot(), self.psf_snapshot()
         options = self.options(image, psf)
-        background = self.background.snapshot()
-        recipe = Recipe(self.chosen_method.id, dict(options), image, psf, background)
-        if background is not None:
-            options["background"] = background.data
+        return Recipe(self.chosen_method.id, options, image, psf, self.background.snapshot())
+
+    def make_task(self, *, preview: bool) -> Restoration | None:
+        """Return the restoration of the layer, or of a part of it."""
+        recipe = self.work()
+        image, psf, options = recipe.image, recipe.psf, dict(recipe.options)
+        if recipe.background is not None:
+            options["background"] = recipe.background.data
         task: Restoration
         arrays = psf_arrays(self.psf_layer)
         if preview:

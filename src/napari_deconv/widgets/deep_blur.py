@@ -53,7 +53,7 @@ class DeepBlurWidget(DeconvolutionWidget):
         self.aberrations = Aberrations()
         self.compare.hide()
         self.make_psf.hide()
-        place = self.column.indexOf(self.compare)
+        place = self.column.indexOf(self.beside)
         self.column.insertWidget(place, self.identify)
         self.column.insertWidget(self.column.indexOf(self.strip) + 1, self.aberrations)
         self.reader = Checker(self)

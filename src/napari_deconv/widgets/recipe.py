@@ -136,7 +136,7 @@ def psf_command(record: Mapping[str, Any], output: str = "psf.tif") -> str:
     words += ["--spacing", *(f"{s:g}" for s in record["spacing"])]
     if record["modality"] != "widefield":
         words += ["--modality", str(record["modality"])]
-    words += options_for(_psf_parameters(record), record.get("parameters", {}))
+    words += options_for(psf_parameters(record), record.get("parameters", {}))
     return shlex.join([*words, "-o", output])
 
 
@@ -206,7 +206,7 @@ def _psf_command(psf: Snapshot, output: str) -> str:
     return psf_command(psf.metadata, output)
 
 
-def _psf_parameters(record: Mapping[str, Any]) -> dict[str, Parameter]:
+def psf_parameters(record: Mapping[str, Any]) -> dict[str, Parameter]:
     """Return the parameters of a PSF beside microscope, shape and spacing."""
     from napari_deconv.optics import generate_psf
     from napari_deconv.registry import modalities, psf_models
@@ -237,7 +237,7 @@ def _generate(record: Mapping[str, Any]) -> list[str]:
     ]
     arguments = ["scope", f"{tuple(record['shape'])!r}", f"{tuple(record['spacing'])!r}"]
     arguments += [f"model={record['model']!r}", f"modality={record['modality']!r}"]
-    others = _psf_parameters(record)
+    others = psf_parameters(record)
     arguments += [
         f"{name}={value!r}"
         for name, value in record.get("parameters", {}).items()
