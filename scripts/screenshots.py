@@ -2,11 +2,15 @@
 
 Run with a screen, for instance one of Xvfb's::
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/screenshots.py
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/screenshots.py [NAME ...]
+
+NAME is one of the functions below that take pictures; all of them without one.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -33,10 +37,20 @@ def main() -> None:
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
     settings._CFG_PATH = str(Path(folder) / "settings.yaml")
     settings.get_settings(path=str(Path(folder) / "napari.yaml"))
+    os.environ["NAPARI_DECONV_WEIGHTS"] = folder
     IMAGES.mkdir(parents=True, exist_ok=True)
     import napari
 
-    for take in (before_and_after, background, choosing, microscopes, beads):
+    for take in (
+        before_and_after,
+        background,
+        choosing,
+        microscopes,
+        beads,
+        blind,
+        fitted,
+        trained,
+    ):
         # A viewer for each: Mesa's software renderer crashed on the second sample in one.
         viewer = napari.Viewer(show=True)
         viewer.window._qt_window.resize(*SIZE)
@@ -143,6 +157,67 @@ def choosing(viewer: Any) -> None:
     wait(0.5)
     write(panel.grab(), "compare-methods")
     close_dock(viewer, panel)
+    close_dock(viewer, dock)
+
+
+def blind(viewer: Any) -> None:
+    """Take the Deep-Blur dock with what it found, and the sample before and after."""
+    sample = open_sample(viewer, "aberrated")
+    remove(viewer, "psf")
+    remove(viewer, "truth")
+    dock = open_dock(viewer, "Deep-Blur")
+    settle(dock)
+    dock.lights.buttons["offset"].click()
+    dock.strip.say("")
+    settle(dock)
+    dock.identify.click()
+    settle(dock)
+    wait(0.5)
+    save(dock, "dock-deep-blur")
+    dock.strip.run.click()
+    settle(dock)
+    result = viewer.layers[-1]
+    result.translate = (0, 1.03 * sample.data.shape[-1] * sample.scale[-1])
+    result.contrast_limits = (0, float(np.percentile(result.data, 99.7)))
+    viewer.reset_view(margin=0.02)
+    wait(1)
+    shoot(viewer, "napari-deep-blur")
+    close_dock(viewer, dock)
+
+
+def fitted(viewer: Any) -> None:
+    """Take the CiDeR dock: idle, running, and done with what the data say of the result."""
+    sample = open_sample(viewer, "haze")
+    sample.data = sample.data[128:384, 128:384]
+    dock = open_dock(viewer, "CiDeR")
+    settle(dock)
+    dock.lights.buttons["offset"].click()
+    dock.strip.say("")
+    settle(dock)
+    save(dock, "dock-cider")
+    dock.strip.run.click()
+    until(lambda: dock.strip.bar.value() > 600 and dock.strip.bar.maximum() > 0)
+    save(dock, "dock-cider-running")
+    settle(dock)
+    dock.trust.support.click()
+    settle(dock)
+    wait(0.5)
+    shoot(viewer, "napari-cider")
+    close_dock(viewer, dock)
+
+
+def trained(viewer: Any) -> None:
+    """Take the LUCYD dock while it is trained."""
+    open_sample(viewer, "haze")
+    dock = open_dock(viewer, "LUCYD")
+    settle(dock)
+    dock.trainer.open()
+    dock.training.minutes.setValue(2.0)
+    dock.training.train.click()
+    until(lambda: len(dock.training.losses.points) > 60)
+    save(dock, "dock-lucyd-training")
+    dock.strip.cancel.click()
+    settle(dock)
     close_dock(viewer, dock)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from napari_deconv.assessment import chi_squared, fwhm
 from napari_deconv.assessment.noise import Noise
+from napari_deconv.optics import generate_psf
 from napari_deconv.simulation import samples
 from napari_deconv.simulation.imaging import convolve
 
@@ -58,6 +59,15 @@ def test_the_hazy_image_has_a_haze_to_remove():
     # Uneven on a scale of hundreds of pixels, beyond what noise leaves there.
     blocks = beside.reshape(4, 128, 4, 128).mean(axis=(1, 3))
     assert blocks.std() > 5
+
+
+def test_the_aberrated_image_is_what_its_psf_makes_of_the_truth():
+    made = samples.aberrated_image()
+    prediction = convolve(made.truth, made.psf) + made.offset
+    assert chi_squared(made.image, prediction, NOISE) == pytest.approx(1, abs=0.05)
+    # Far from the PSF of a perfect objective.
+    perfect = generate_psf(made.microscopes[0], made.psf.shape, made.spacing, model="pupil")
+    assert made.psf.max() < 0.5 * perfect.max()
 
 
 def test_vesicles_move_and_light_bleaches():

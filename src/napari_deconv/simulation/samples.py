@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from napari_deconv.simulation.camera import record
 from napari_deconv.simulation.imaging import convolve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from napari_deconv.optics.microscope import Microscope
@@ -48,6 +50,8 @@ class Sample:
         Names of the channels.
     bead
         Voxel position of a bead that stands by itself.
+    model, parameters
+        What made the PSF besides.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Sample:
     microscopes: tuple[Microscope, ...]
     channels: tuple[str, ...] = ()
     bead: tuple[float, ...] | None = None
+    model: str = "gibson-lanni"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def widefield_stack(*, photons: float = 300.0, seed: int = 0) -> Sample:
@@ -211,6 +217,52 @@ def confocal_series(*, photons: float = 60.0, seed: int = 0) -> Sample:
         offset=_OFFSET,
         microscopes=microscopes,
         channels=tuple(dyes),
+    )
+
+
+def aberrated_image(*, photons: float = 1000.0, seed: int = 0) -> Sample:
+    """Return a plane of vesicles and filaments behind an aberrated objective, 512 x 512 pixels.
+
+    Parameters
+    ----------
+    photons
+        Expected photons in the brightest pixel.
+    seed
+        Start of the random numbers.
+
+    Returns
+    -------
+    Sample
+        Axes YX; NA 1.2 water immersion at 0.6 um, 0.19 waves rms of astigmatism, coma, trefoil and
+        spherical aberration.
+    """
+    from napari_deconv.optics import Microscope, generate_psf
+
+    shape, spacing = (512, 512), (0.1, 0.1)
+    microscope = Microscope(
+        numerical_aperture=1.2, emission_wavelength=0.6, immersion_index=1.33, sample_index=1.33
+    )
+    aberrations = {5: 0.07, 6: -0.09, 7: 0.06, 9: 0.1, 11: 0.09}
+    psf = generate_psf(microscope, (31, 31), spacing, model="pupil", aberrations=aberrations)
+    sharp = phantoms.filaments(
+        shape, count=60, width=0.12, persistence=6.0, spacing=spacing, seed=seed
+    )
+    sharp = sharp + 0.6 * phantoms.shells(
+        shape, count=30, diameter=3.0, thickness=0.2, spacing=spacing, seed=seed
+    )
+    # Cells glow a little everywhere.
+    image, truth = _photograph(sharp + 0.03, psf, photons, seed=seed)
+    return Sample(
+        name="Vesicles behind aberrations",
+        axes="YX",
+        image=image,
+        truth=truth,
+        psf=psf,
+        spacing=spacing,
+        offset=_OFFSET,
+        microscopes=(microscope,),
+        model="pupil",
+        parameters={"aberrations": aberrations},
     )
 
 

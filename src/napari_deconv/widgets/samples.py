@@ -38,6 +38,13 @@ def confocal_series() -> list[LayerData]:
     return _layers(samples.confocal_series(), modality="confocal")
 
 
+def aberrated_image() -> list[LayerData]:
+    """Return a plane behind an aberrated objective, its PSF and the truth."""
+    from napari_deconv.simulation import samples
+
+    return _layers(samples.aberrated_image(), modality="widefield")
+
+
 def _layers(sample: Sample, *, modality: str) -> list[LayerData]:
     """Return truth, PSF and image, so that the image lies on top."""
     ndim, spatial = len(sample.axes), len(sample.spacing)
@@ -48,7 +55,6 @@ def _layers(sample: Sample, *, modality: str) -> list[LayerData]:
         "axis_labels": tuple(a.lower() for a in sample.axes),
         "colormap": "inferno",
     }
-    sample.image.shape[-spatial:]
     middle = [
         (n // 2) * step
         for n, step in zip(sample.image.shape[-spatial:], sample.spacing, strict=False)
@@ -58,7 +64,8 @@ def _layers(sample: Sample, *, modality: str) -> list[LayerData]:
     psf_ndim = sample.psf.ndim
     record: dict[str, Any] = {
         "kind": "psf",
-        "model": "gibson-lanni",
+        "model": sample.model,
+        "parameters": dict(sample.parameters),
         "modality": modality,
         "shape": list(shape),
         "spacing": list(sample.spacing),
