@@ -59,7 +59,7 @@ def test_workers_make_the_same_numbers(cluster, scene, tmp_path, suffix, every_s
 
 def test_what_workers_cannot_write_comes_back(cluster, scene, tmp_path, monkeypatch):
     image, psf, expected = scene
-    monkeypatch.setattr(type(cluster), "_see", lambda self, write: False)
+    monkeypatch.setattr(type(cluster), "sees", lambda self, path: False)
     job = Job(image, "richardson-lucy", psf, **OPTIONS)
     for _ in stream(job, tmp_path / "out.ome.zarr", runner=cluster.runner):
         pass
@@ -127,21 +127,18 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
 
 def test_restore_and_run_with_workers(scene, tmp_path, monkeypatch, capsys):
     pytest.importorskip("distributed")
+    from distributed import LocalCluster
+
     from napari_deconv.engine import cluster
     from napari_deconv.io import write_image
 
-    class Pretended(cluster.Cluster):
-        """Workers that are threads: what the commands do with them is the same."""
+    def threads(workers):
+        """Return workers that are threads: what the commands do with them is the same."""
+        return LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+        )
 
-        def __init__(self, scheduler, workers, threads):
-            from distributed import Client, LocalCluster
-
-            self._cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
-            )
-            self.client, self._threads = Client(self._cluster, set_as_default=False), threads
-
-    monkeypatch.setattr(cluster, "Cluster", Pretended)
+    monkeypatch.setattr(cluster, "_local", threads)
     monkeypatch.chdir(tmp_path)
     image, psf, expected = scene
     write_image("in.tif", image, axes="ZYX")

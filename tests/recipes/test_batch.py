@@ -226,3 +226,34 @@ def test_500_time_points_are_told_apart(tmp_path):
     (tmp_path / "image.ome.zarr").mkdir()
     names = [path.name for path in find_images([str(tmp_path), str(tmp_path / "t3.tif")])]
     assert names == ["image.ome.zarr", "t1.tif", "t3.tif", "t20.tif", "t100.tif"]
+
+
+def test_workers_share_out_a_folder(shell, folder, recipe, monkeypatch):
+    """As many images as workers: each restores whole ones, and tells of bad ones."""
+    pytest.importorskip("distributed")
+    with_threads(monkeypatch)
+    status, out, _ = shell("run recipe.yaml data -o out --workers 2 --threads 1 --quiet")
+    assert status == 1
+    assert "6 images: 3 restored, 3 failed" in out
+    for number in (1, 2, 10):
+        image = read_image(folder / f"t{number}.tif")
+        expected = restore(image.data, "richardson-lucy", psf_of(GREEN), spacing=SPACING, **FIVE)
+        result = read_image(f"out/t{number}-sharp.ome.zarr")
+        np.testing.assert_array_equal(np.asarray(result.data), expected)
+    status, out, _ = shell("run recipe.yaml 'data/t*.tif' -o out")
+    assert "3 there already" in out
+
+
+def with_threads(monkeypatch):
+    """Let workers be threads, which start at once: what commands do with them is the same."""
+    from distributed import LocalCluster
+
+    from napari_deconv.engine import cluster
+
+    monkeypatch.setattr(
+        cluster,
+        "_local",
+        lambda workers: LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+        ),
+    )

@@ -108,6 +108,10 @@ def _restored(
     """Restore each image; yield its report."""
     from napari_deconv.recipes.batch import restore_one
 
+    if cluster is not None and len(work) >= cluster.workers and _seen(work, cluster):
+        # As many images as workers keep all of them busy, whatever their size.
+        yield from _shared_out(recipe, work, options, arguments, cluster)
+        return
     progress = Progress()
     runner = cluster.runner if cluster is not None else None
     for number, errand in enumerate(work, 1):
@@ -124,6 +128,33 @@ def _restored(
             )
         finally:
             progress.close()
+
+
+def _seen(work: Sequence[Errand], cluster: Cluster) -> bool:
+    """Whether the workers have images and results before them."""
+    folders = {each.image.absolute().parent for each in work}
+    return all(cluster.sees(path) for path in (*folders, work[0].result.parent))
+
+
+def _shared_out(
+    recipe: Recipe,
+    work: Sequence[Errand],
+    options: Mapping[str, Any],
+    arguments: Any,
+    cluster: Cluster,
+) -> Iterable[Report]:
+    """Let each worker restore whole images; yield the reports as they come."""
+    from napari_deconv.recipes.batch import restore_errand
+
+    count = 0
+    there = [each.absolute() for each in work]
+    given = (recipe.absolute(), dict(options), arguments.overwrite)
+    for done in cluster.each(restore_errand, there, *given):
+        if done is not None:
+            count += 1
+            if not arguments.quiet:
+                report(f"{count} of {len(work)}: {done[1].image}")
+            yield done[1]
 
 
 def _summarise(reports: Sequence[Report], total: int) -> None:

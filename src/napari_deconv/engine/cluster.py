@@ -20,6 +20,7 @@ from napari_deconv.errors import DeconvolutionError, JobError, ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     import numpy as np
@@ -152,10 +153,11 @@ class Cluster:
         JobError
             When a block has cost several workers their life, or all are gone.
         """
-        seen = write if self._see(write) else None
+        path = getattr(write, "path", None)
+        seen = write if path is not None and self.sees(path) else None
         stage, total = f"Restoring with {self.workers} workers", len(numbers)
         written = 0
-        for done in self.each(_restore, numbers, work, seen, self._threads):
+        for done in self.each(_restore, numbers, work, seen):
             if done is None:
                 yield Step(stage, written, total, written / total)
                 continue
@@ -187,7 +189,9 @@ class Cluster:
         try:
             while left or running:
                 while left and len(running) < _AHEAD * self.workers:
-                    future = self.client.submit(function, left[-1], *given, pure=False)
+                    future = self.client.submit(
+                        _alone, function, self._threads, left[-1], *given, pure=False
+                    )
                     running[future] = left.pop()
                     future.add_done_callback(ended.put)
                 try:
@@ -227,11 +231,11 @@ class Cluster:
         given: list[Any] = self.client.scatter(list(shared), broadcast=True, hash=False)
         return given
 
-    def _see(self, write: Any) -> bool:
-        """Whether every worker has the file before it."""
-        path = str(write.path)
-        found = self.client.run(_identity, path)
-        return set(found.values()) == {_identity(path)}
+    def sees(self, path: Path) -> bool:
+        """Whether every worker has this very file or folder before it."""
+        here = _identity(str(path.absolute()))
+        found = self.client.run(_identity, str(path.absolute()))
+        return here is not None and set(found.values()) == {here}
 
 
 class _Lost:
@@ -264,26 +268,30 @@ def _outcome(future: Any) -> Any:
         ) from error
 
 
-def _restore(number: int, work: Work, write: Any, threads: int | None) -> Any:
-    """Restore a block in a worker; it comes back only where it could not be written."""
+def _alone(function: Callable[..., Any], threads: int | None, *given: Any) -> Any:
+    """Call a function in a worker, which does nothing else meanwhile."""
     with _one_at_a_time, devices.thread_count(threads):
-        _take_own_device(work)
-        block = work.restore(number)
-        if write is None:
-            return block
-        write(work.blocks[number], block)
-        return None
+        _take_own_gpu()
+        return function(*given)
 
 
-def _take_own_device(work: Work) -> None:
+def _take_own_gpu() -> None:
     """Give each process of this machine a GPU of its own, where there are several."""
     import torch
     from distributed import get_worker
 
     name = str(get_worker().name)
-    automatic = work.options.get("device", "auto") in ("auto", "cuda")
-    if automatic and name.isdigit() and torch.cuda.is_available():
-        work.options["device"] = f"cuda:{int(name) % torch.cuda.device_count()}"
+    if name.isdigit() and torch.cuda.is_available():
+        torch.cuda.set_device(int(name) % torch.cuda.device_count())
+
+
+def _restore(number: int, work: Work, write: Any) -> Any:
+    """Restore a block in a worker; it comes back only where it could not be written."""
+    block = work.restore(number)
+    if write is None:
+        return block
+    write(work.blocks[number], block)
+    return None
 
 
 def _identity(path: str) -> int | None:

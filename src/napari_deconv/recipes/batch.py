@@ -40,6 +40,10 @@ class Errand:
         """Where it is told what came of it."""
         return self.result.with_name(f"{stem(self.result)}.report.json")
 
+    def absolute(self) -> Errand:
+        """Return the same for whoever is in another folder."""
+        return Errand(self.image.absolute(), self.result.absolute())
+
 
 @dataclass
 class Report:
@@ -200,6 +204,13 @@ def restore_one(
     report.seconds = round(time.perf_counter() - started, 3)
     _write(errand.report, report)
     return report
+
+
+def restore_errand(
+    errand: Errand, recipe: Recipe, options: Mapping[str, Any], overwrite: bool
+) -> Report:
+    """Restore an image as :func:`restore_one` does, in a worker process."""
+    return restore_one(recipe, errand, options, overwrite=overwrite)
 
 
 def _restore(

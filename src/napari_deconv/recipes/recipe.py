@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,14 @@ class Treatment:
             raise ParameterError(
                 f"{entry.title} needs a PSF: add psf, with a microscope or a file."
             )
+
+    def absolute(self) -> Treatment:
+        """Return the same for whoever is in another folder."""
+        psf = None
+        if self.psf is not None:
+            file = self.psf.file and self.psf.file.absolute()
+            psf = replace(self.psf, file=file)
+        return replace(self, psf=psf, background=self.background and self.background.absolute())
 
     def record(self, folder: Path) -> dict[str, Any]:
         """Return it as a recipe in a folder writes it."""
@@ -144,6 +152,10 @@ class Recipe:
         path = Path(path)
         with replacing(path) as temporary:
             temporary.write_text(self.text(path.parent), encoding="utf-8")
+
+    def absolute(self) -> Recipe:
+        """Return the same for whoever is in another folder."""
+        return replace(self, treatments=tuple(each.absolute() for each in self.treatments))
 
     def output_name(self, image: Path) -> str:
         """Return the name of an image's result."""
