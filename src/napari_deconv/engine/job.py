@@ -334,7 +334,7 @@ class Job:
         error = min(float(found["error"]), _LARGEST_ERROR)
         self._found = found
         self._psf = np.array(found["psf"], np.float32)
-        self._given = {**self._given, "psf_error": error}
+        self._given = {**self._given, "psf_error": error, "psf_energy": 1.0}
         self._problem.take(self._psf, error)
         self.details.found = dict(found["record"])
         self.details.psf = self._psf.astype(np.float64)

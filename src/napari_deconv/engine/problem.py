@@ -143,8 +143,8 @@ class Problem:
         return self.method.finds_psf is not None and not self.has_psf
 
     def take(self, psf: NDArray[Any], error: float) -> None:
-        """Go on with a PSF that was found, and with what is expected to be wrong with it."""
-        self.options = replace(self.options, psf_error=error)
+        """Go on with a PSF that was found, all of it, and with what may be wrong with it."""
+        self.options = replace(self.options, psf_error=error, psf_energy=1.0)
         self.has_psf = True
         self._use([self._kernel(psf)])
         self.forget()
