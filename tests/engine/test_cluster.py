@@ -135,7 +135,7 @@ def test_restore_and_run_with_workers(scene, tmp_path, monkeypatch, capsys):
     def threads(workers):
         """Return workers that are threads: what the commands do with them is the same."""
         return LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=":0"
         )
 
     monkeypatch.setattr(cluster, "_local", threads)

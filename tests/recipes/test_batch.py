@@ -254,6 +254,6 @@ def with_threads(monkeypatch):
         cluster,
         "_local",
         lambda workers: LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=":0"
         ),
     )
