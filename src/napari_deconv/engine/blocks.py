@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_deconv.assessment.noise import Noise
 from napari_deconv.engine import devices
+from napari_deconv.engine.exchange import StoreWriter
 from napari_deconv.engine.plan import cores
 from napari_deconv.engine.problem import Problem
 from napari_deconv.engine.stopping import RelativeChange
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import device
+    from torch import Tensor, device
 
+    from napari_deconv.engine.exchange import Store
     from napari_deconv.engine.run import Run
 
 
@@ -46,6 +49,10 @@ class Settled:
         The level that was found or given; None where the background is an image.
     tolerance
         Relative change at which the only block stops by itself; None where steps are counted.
+    exchange
+        Steps after which blocks exchange what they found, where they do.
+    levels
+        Intensity of each frame's first estimate, for a method that begins with a flat one.
     found
         The PSF that was found in the image and what is known of it, where none was given.
     """
@@ -60,6 +67,13 @@ class Settled:
     background: float | None = 0.0
     tolerance: float | None = None
     found: Mapping[str, Any] | None = None
+    exchange: int | None = None
+    levels: tuple[float, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """How often blocks are gone through: once, unless they exchange what they find."""
+        return -(-self.iterations // self.exchange) if self.exchange else 1
 
     @property
     def noise(self) -> Noise:
@@ -110,8 +124,17 @@ class Piece:
         The PSF as it was used.
     """
 
-    def __init__(self, problem: Problem, place: Place, settled: Settled, device: device) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        place: Place,
+        settled: Settled,
+        device: device,
+        *,
+        goal: int | None = None,
+    ) -> None:
         block = problem.block(place.frame, place.core)
+        self.start, self.goal = block.start, goal or settled.iterations
         self.place, self.kernel = place, block.kernel
         self.background = float(np.mean(block.floor))
         self.stopped_because = ""
@@ -121,13 +144,25 @@ class Piece:
         parameters = dict(settled.parameters)
         self.run = problem.start(block, parameters, settled.noise, device, rule=rule)
 
-    def steps(self, goal: int) -> Iterator[Run]:
+    def flat(self, level: float) -> Tensor:
+        """Return an estimate that is the same everywhere."""
+        import torch
+
+        return torch.full(self.run.blur.object_shape, level, device=self.run.data.device)
+
+    def begin_with(self, estimate: Tensor) -> None:
+        """Let the method begin with an estimate, which it overwrites."""
+        self.run.blur.start = estimate
+
+    def steps(self, goal: int | None = None) -> Iterator[Run]:
         """Take steps up to a goal, or to where the run's rule or the method itself ends."""
-        run = self.run
+        run, goal = self.run, goal or self.goal
         while run.iteration < goal and run.enough is None:
             if not run.advance():
                 self.stopped_because = "the method came to its own end"
                 break
+            # The next block shares the forward model.
+            run.blur.start = None
             yield run
         if run.enough is not None:
             self.stopped_because = (
@@ -164,6 +199,10 @@ class Work:
     ----------
     blocks
         Where the blocks are; their numbers are what everything goes by.
+    round
+        How often all blocks have been gone through before, where they exchange what they find.
+    store
+        Where they leave it.
     """
 
     def __init__(
@@ -179,6 +218,8 @@ class Work:
     ) -> None:
         self.image, self.method, self.psf, self.region = image, method, psf, region
         self.options, self.settled = dict(options), settled
+        self.round = 0
+        self.store: Store | None = None
         if settled.background is not None:
             # Found for the whole image: nobody has to look for it again.
             self.options["background"] = settled.background
@@ -204,20 +245,53 @@ class Work:
         """Return where this process computes."""
         return devices.find_device(self.problem.options.device)
 
+    def at(self, number: int) -> Work:
+        """Return the same work in another round, with the same store."""
+        other = copy.copy(self)
+        other.round = number
+        return other
+
+    @property
+    def writer(self) -> StoreWriter:
+        """What keeps the outcome of blocks in a round before the last."""
+        assert self.store is not None
+        return StoreWriter(self.store, self.round, self.problem.source.spatial_shape)
+
     def begin(self, number: int, device: device | None = None) -> Piece:
         """Read a block and set the method to work on it."""
-        return Piece(self.problem, self.blocks[number], self.settled, device or self.find_device())
+        place, settled, goal = self.blocks[number], self.settled, None
+        if settled.exchange is not None:
+            goal = min(settled.exchange, settled.iterations - self.round * settled.exchange)
+        piece = Piece(self.problem, place, settled, device or self.find_device(), goal=goal)
+        if self.round and self.store is not None:
+            blur = piece.run.blur
+            piece.begin_with(self.store.read(self.round, place, piece.start, blur))
+        elif settled.levels:
+            frames = self.problem.source.shape[: len(place.frame)]
+            level = settled.levels[int(np.ravel_multi_index(place.frame, frames)) if frames else 0]
+            piece.begin_with(piece.flat(level))
+        return piece
+
+    def outcome(self, piece: Piece) -> NDArray[np.float32]:
+        """Return what a block that has taken its steps leaves behind.
+
+        That is its core, restored; before the last round of an exchange also what it found beyond
+        the image's borders. It may share the run's memory.
+        """
+        if self.store is not None and self.round < self.settled.rounds - 1:
+            return self.store.own(piece, self.problem.source.spatial_shape)
+        restored = piece.restored
+        assert restored is not None, "a method yields an estimate"
+        return restored
 
     def restore(self, number: int) -> NDArray[np.float32]:
-        """Return one block's core, restored."""
+        """Return one block's :meth:`outcome`."""
         with devices.thread_count(self.problem.options.threads):
             piece = self.begin(number)
-            for _ in piece.steps(self.settled.iterations):
+            for _ in piece.steps():
                 pass
-            restored = piece.restored
-            assert restored is not None, "a method yields an estimate"
             piece.run.close()
-            return np.ascontiguousarray(restored)
+            return np.ascontiguousarray(self.outcome(piece))
 
 
 def _packed(value: Any) -> Any:
@@ -243,8 +317,3 @@ def _unpacked(value: Any) -> Any:
             return {_unpacked(k): _unpacked(v) for k, v in value["items"]}
         return {name: _unpacked(each) for name, each in value.items()}
     return tuple(_unpacked(each) for each in value) if isinstance(value, list) else value
-
-
-def retiled(settled: Settled, tile: Sequence[int]) -> Settled:
-    """Return the same for blocks of another size."""
-    return replace(settled, tile=tuple(tile))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from napari_deconv.engine import devices
 from napari_deconv.engine.blind import find_psf
 from napari_deconv.engine.blocks import Piece, Settled, Work
+from napari_deconv.engine.exchange import Store, begins_flat, flat_levels
 from napari_deconv.engine.forecast import forecast
 from napari_deconv.engine.options import OF_ITERATIONS, stopping_rule
 from napari_deconv.engine.problem import Problem
@@ -298,6 +299,11 @@ class Job:
             tolerance,
             self._found,
         )
+        if tile != problem.source.spatial_shape:
+            settled = replace(settled, exchange=options.halo_exchange)
+            if begins_flat(problem.method, parameters):
+                yield Step("Measuring the light", 0, None, 0.0)
+                settled = replace(settled, levels=flat_levels(problem, settled, self._device))
         self.adopt(settled)
         return settled
 
@@ -375,7 +381,7 @@ class Job:
 
     def advance(self, piece: Piece, stage: str, goal: int | None = None) -> Iterator[Step]:
         """Take a block's steps up to a goal, and keep its figures."""
-        goal, first = goal or self.work.settled.iterations, piece.run.iteration
+        goal, first = goal or piece.goal, piece.run.iteration
         run, details = piece.run, self.details
         details.background = piece.background
         if self._problem.has_psf:
@@ -424,7 +430,11 @@ class Job:
 
     def _blocks(self) -> Iterator[Step]:
         yield from self.settle()
-        work = self.work
+        rounds = self.work.settled.rounds
+        if rounds > 1:
+            self.work.store = Store.within(self._problem, None)
+        yield from self._exchanges(rounds - 1)
+        work = self.work.at(rounds - 1)
         count = len(work.blocks)
         self._output = np.zeros(self._problem.source.shape, np.float32)
         for number in range(count):
@@ -435,6 +445,21 @@ class Job:
             if count > 1 or not self._keep:
                 self._piece.run.close()
                 self._piece = None
+        if rounds > 1:
+            self.details.iterations = work.settled.iterations
+
+    def _exchanges(self, rounds: int) -> Iterator[Step]:
+        """Go through all blocks, some steps at a time, before the last round."""
+        for number in range(rounds):
+            work = self.work.at(number)
+            for block, place in enumerate(work.blocks):
+                piece = work.begin(block, self._device)
+                for _ in piece.steps():
+                    taken = number * piece.goal + piece.run.iteration
+                    share = (number + block / len(work.blocks)) / rounds
+                    yield Step("Exchanging halos", taken, work.settled.iterations, share)
+                work.writer(place, work.outcome(piece))
+                piece.run.close()
 
     def _find_strengths(
         self, parameters: dict[str, Any], noise: Noise

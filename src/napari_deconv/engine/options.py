@@ -60,7 +60,12 @@ class Options:
     tiles
         Size of the blocks to work in: automatic only splits what does not fit into memory.
     memory_limit
-        Memory to use at most; 60 % of what is free when not given.
+        Memory that the job may take, all in all; 60 % of what is free when not given.
+    halo_exchange
+        Steps after which blocks take over what their neighbours have found. They then agree with
+        one piece to rounding, and take longer: 1 reads the image once a step, more steps need
+        wider halos. For plain Richardson-Lucy and Landweber. Without it blocks overlap, which
+        leaves differences below what can be seen.
     device
         Where to compute: auto, cpu, cuda, cuda:1, mps.
     threads
@@ -90,6 +95,7 @@ class Options:
     read_noise: Annotated[float | Literal["auto"], Range(0), Unit("counts"), Advanced()] = 0.0
     tiles: Annotated[Literal["auto"] | tuple[int, ...] | None, Range(1), Advanced()] = "auto"
     memory_limit: Annotated[float | None, Range(0.01), Unit("GB"), Advanced()] = None
+    halo_exchange: Annotated[int | None, Range(1, 100), Advanced()] = None
     device: Annotated[str, Advanced()] = "auto"
     threads: Annotated[int | None, Range(1, 1024), Advanced()] = None
     seed: Annotated[int, Range(0, 2**32 - 1), Advanced()] = 0
@@ -103,7 +109,7 @@ def stopping_rule(method: Method, options: Options) -> str:
 
 
 # Only a method that takes steps can be told how many.
-OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations")
+OF_ITERATIONS = ("iterations", "stopping", "tolerance", "max_iterations", "halo_exchange")
 
 
 def parameters_for(method: Method) -> dict[str, Parameter]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
+from napari_deconv.engine.exchange import plain_parameters
 from napari_deconv.engine.options import Options, parameters_for
 from napari_deconv.engine.plan import Demand, choose_tiles, on_grid, reads_around, reads_beyond
 from napari_deconv.engine.run import Run
@@ -124,6 +125,10 @@ class Problem:
                 "give it the mean PSF."
             )
         self.source = Source(image, ndim, region)
+        if self.options.halo_exchange is not None:
+            if region is not None:
+                raise ParameterError("halo_exchange works on whole images, not on a region.")
+            self.parameters = plain_parameters(method, self.parameters, self.options.borders)
         self._sample = REPRESENTATIVE
         self._representative: tuple[tuple[int, ...], tuple[slice, ...]] | None = None
         _refuse_constant(image)
@@ -151,9 +156,10 @@ class Problem:
 
     def _use(self, kernels: list[Kernel]) -> None:
         self.kernels = kernels
+        times = max(self.method.halo, self.options.halo_exchange or 0)
         self.halo = tuple(
             max(
-                round(self.method.halo * max(k.array.shape[a] for k in kernels)),
+                round(times * max(k.array.shape[a] for k in kernels)),
                 self.method.margin,
             )
             for a in range(kernels[0].array.ndim)
@@ -226,12 +232,14 @@ class Problem:
         result = _WRITING if to_file else 4 * math.prod(self.source.shape)
         return _ALWAYS + self.source.buffers + result
 
-    def block(self, frame: Sequence[int], core: Sequence[slice]) -> Block:
-        """Read a piece of a frame with its surroundings."""
+    def block(
+        self, frame: Sequence[int], core: Sequence[slice], halo: Sequence[int] | None = None
+    ) -> Block:
+        """Read a piece of a frame with its surroundings, as far as the method sees or as given."""
         borders = self.options.borders
         beyond: Beyond = "reflect" if reads_beyond(self.method, borders) else borders
         around = reads_around(self.method, borders)
-        outer, inner = self.source.outer(core, self.halo, beyond, around=around)
+        outer, inner = self.source.outer(core, halo or self.halo, beyond, around=around)
         data = self.source.read(frame, outer, beyond)
         floor: NDArray[np.float32] | float
         if isinstance(self._floor_source, Source):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_deconv.engine import devices
 from napari_deconv.engine.blocks import Place, Settled, Work
+from napari_deconv.engine.exchange import Store
 from napari_deconv.engine.job import Job, Step
 from napari_deconv.engine.journal import Journal
 from napari_deconv.errors import FileError, JobError
@@ -203,11 +204,9 @@ class _Here:
             for step in self._job.advance(piece, words):
                 share = (done + step.fraction) / count
                 yield Step(step.stage, step.iteration, step.total, share, step.statistics)
-            restored = piece.restored
-            assert restored is not None, "a method yields an estimate"
-            write(piece.place, restored)
+            write(piece.place, work.outcome(piece))
             piece.run.close()
-            del piece, restored
+            del piece
             done += 1
             yield number
 
@@ -270,19 +269,20 @@ class _Result:
     def _blocks(self, runner: Runner) -> Iterator[Step]:
         work, journal = self._job.work, self._journal
         target = self._open()
+        rounds = work.settled.rounds
+        if rounds > 1:
+            work.store = Store.within(work.problem, journal.folder)
+        for number in range(rounds - 1):
+            before = work.at(number)
+            mark = f"round-{number}-"
+            for step in self._round(before, runner, before.writer, mark):
+                share = (number + step.fraction) / rounds
+                words = f"Exchanging halos, {number + 1} of {rounds - 1}"
+                yield replace(step, stage=words, fraction=share)
+        for step in self._round(work.at(rounds - 1), runner, Writer(target), ""):
+            yield replace(step, fraction=(rounds - 1 + step.fraction) / rounds)
+        self._job.details.iterations = work.settled.iterations
         done = journal.done()
-        missing = [n for n in range(len(work.blocks)) if str(n) not in done]
-        count = len(work.blocks)
-        blocks = runner(work, missing, Writer(target))
-        finished = count - len(missing)
-        for each in blocks:
-            if isinstance(each, Step):
-                yield each
-                continue
-            journal.mark(str(each))
-            finished += 1
-            words = f"Restoring, block {finished} of {count}"
-            yield Step(words, finished, count, min(finished / count, 0.999))
         if not isinstance(target, ZarrTarget):
             return
         parts = [(f"level-{n}", level, window) for n, (level, window) in enumerate(target.parts())]
@@ -291,6 +291,26 @@ class _Result:
                 target.halve(level, window)
                 journal.mark(mark)
             yield Step("Writing smaller copies to look at", number, len(parts), 0.999)
+
+    def _round(
+        self,
+        work: Work,
+        runner: Runner,
+        write: Callable[[Place, NDArray[np.float32]], None],
+        mark: str,
+    ) -> Iterator[Step]:
+        """Restore the blocks that are missing, and mark each once it is written."""
+        done, count = self._journal.done(), len(work.blocks)
+        missing = [n for n in range(count) if f"{mark}{n}" not in done]
+        finished = count - len(missing)
+        for each in runner(work, missing, write):
+            if isinstance(each, Step):
+                yield each
+                continue
+            self._journal.mark(f"{mark}{each}")
+            finished += 1
+            words = f"Restoring, block {finished} of {count}"
+            yield Step(words, finished, count, min(finished / count, 0.999))
 
     def _create(self) -> None:
         """Make the file, empty, and begin the journal: in an order that survives a sudden end."""

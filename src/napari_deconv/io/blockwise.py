@@ -13,7 +13,7 @@ from napari_deconv.io.ome_zarr import halved
 from napari_deconv.io.target import in_plain_words, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_deconv.io.lazy import MappedArray
 
 Window = tuple["int | slice", ...]
-# Pixels along Y and X of a level of the pyramid that are made at a time.
-_PART = 1024
 
 
 @dataclass(frozen=True)
@@ -133,13 +131,9 @@ class TiffTarget:
 
 
 def _windows(level: Any) -> Iterator[Window]:
-    """Cut an array into pieces of whole chunks that are quick to make."""
-    steps = [
-        chunk if axis < level.ndim - 2 else max(1, _PART // chunk) * chunk
-        for axis, chunk in enumerate(level.chunks)
-    ]
-    ranges: Sequence[list[slice]] = [
-        [slice(a, min(a + step, length)) for a in range(0, length, step)]
-        for length, step in zip(level.shape, steps, strict=True)
+    """Yield the places of an array's chunks."""
+    ranges = [
+        [slice(a, min(a + chunk, length)) for a in range(0, length, chunk)]
+        for length, chunk in zip(level.shape, level.chunks, strict=True)
     ]
     return product(*ranges)

@@ -223,7 +223,8 @@ def create_ome_zarr(
             shape=size,
             dtype=dtype,
             chunks=tuple(
-                _chunk(_CHUNK[axis], length, length if datasets else block)
+                # Smaller levels are made chunk by chunk, each out of four times as much.
+                min(_CHUNK[axis], length, 256) if datasets else _chunk(_CHUNK[axis], length, block)
                 for axis, length, block in zip(axes, size, blocks, strict=True)
             ),
             **layout,

@@ -61,7 +61,9 @@ def _steps(data: Tensor, blur: Convolution, length: float) -> Iterator[Tensor]:
     """Walk down the misfit, for any forward model."""
     import torch
 
-    estimate = torch.zeros(blur.object_shape, dtype=data.dtype, device=data.device)
+    estimate = blur.start
+    if estimate is None:
+        estimate = torch.zeros(blur.object_shape, dtype=data.dtype, device=data.device)
     while True:
         residual = blur(estimate, borrow=True)
         for y, r in slabs(data, residual):

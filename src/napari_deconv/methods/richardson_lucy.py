@@ -119,6 +119,8 @@ def first_estimate(data: Tensor, blur: Convolution, floor: Tensor, start: str) -
     """Return the first estimate; no voxel begins at zero, since nothing would ever lift it."""
     import torch
 
+    if blur.start is not None:
+        return blur.start
     light = (total(data) - total(floor.expand_as(data))) / data.numel()
     level = max(light, 1e-3 * float(data.mean()), 1e-30)
     if start == "data":

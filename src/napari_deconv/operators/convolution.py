@@ -34,7 +34,7 @@ Borders = Literal["extended", "reflect", "circular", "zero"]
 
 # Voxels of the extended domain that send less than this share of their light into the image
 # cannot be told from it: their sensitivity is raised to it, so that the estimate fades there.
-_LEAST_SENSITIVITY = 1e-3
+LEAST_SENSITIVITY = 1e-3
 
 
 class Convolution:
@@ -71,6 +71,9 @@ class Convolution:
         Fourier transform on ``grid``, with the work buffer of this operator.
     otf
         Half spectrum of the PSF on ``grid``.
+    start
+        An estimate that methods which can (Richardson-Lucy, Landweber) begin with, when set; they
+        overwrite it.
     observer
         Called with ``(x, H x)`` after each forward projection, when set.
     invariant
@@ -97,6 +100,7 @@ class Convolution:
         self.data_shape = tuple(int(n) for n in shape)
         self.borders = each_axis(borders, len(self.data_shape))
         self.spacing = tuple(spacing) if spacing is not None else (1.0,) * len(self.data_shape)
+        self.start: Tensor | None = None
         self.observer: Callable[[Tensor, Tensor], None] | None = None
         if origin is None:
             origin = [n // 2 for n in psf.shape]
@@ -278,7 +282,7 @@ class Convolution:
         if self.invariant and set(self.borders) == {"circular"}:
             return torch.tensor(total, dtype=self.dtype, device=self.device)
         ones = torch.ones((), dtype=self.dtype, device=self.device).expand(self.data_shape)
-        return self.adjoint(ones).clamp_(min=_LEAST_SENSITIVITY * total)
+        return self.adjoint(ones).clamp_(min=LEAST_SENSITIVITY * total)
 
     def _norm_squared(self, absolute: float, total: float) -> float:
         if "reflect" not in self.borders:
