@@ -154,7 +154,8 @@ def _report(
     frames: int,
 ) -> Identification:
     model = pupils(spectrum.CUTOFF, estimate.SHAPE)
-    mean = possible.psf(own).clamp(min=0).double()
+    chosen = possible.best(model)
+    mean = chosen.psf(own).clamp(min=0).double()
     psf: NDArray[np.float32] = (mean / mean.sum()).float().numpy()
     upright = [
         turned(c) if float(p) > 0.5 else c
@@ -162,9 +163,9 @@ def _report(
     ]
     best, _ = conventional(upright[0].double().numpy())
     around = _spread(made)
-    error, error_before = possible.error(model), made.before.error(model)
-    confidence = float(np.clip(1 - error / error_before, 0, 1))
-    expected = -10 * math.log10(max(error, 1e-4))
+    expected = possible.expected(chosen.psf(model), model)
+    unknown = made.before.expected(made.before.psf(model), model)
+    confidence = float(np.clip(1 - 10 ** ((unknown - expected) / 10), 0, 1))
     first = model.psf(made.found.coefficients[:1])[0]
     symmetric = float((first - first.flip(0, 1)).square().sum() / first.square().sum()) < SYMMETRIC
     flip = 0.0 if symmetric else float(min(made.flips[0], 1 - made.flips[0]))
