@@ -41,16 +41,8 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     import napari
 
-    for take in (
-        before_and_after,
-        background,
-        choosing,
-        microscopes,
-        beads,
-        blind,
-        fitted,
-        trained,
-    ):
+    takes = (before_and_after, background, choosing, microscopes, beads, blind, fitted, trained)
+    for take in [each for each in takes if not sys.argv[1:] or each.__name__ in sys.argv[1:]]:
         # A viewer for each: Mesa's software renderer crashed on the second sample in one.
         viewer = napari.Viewer(show=True)
         viewer.window._qt_window.resize(*SIZE)
@@ -172,6 +164,7 @@ def blind(viewer: Any) -> None:
     settle(dock)
     dock.identify.click()
     settle(dock)
+    viewer.window._qt_window.resize(SIZE[0], SIZE[1] + 80)
     wait(0.5)
     save(dock, "dock-deep-blur")
     dock.strip.run.click()
@@ -189,6 +182,7 @@ def fitted(viewer: Any) -> None:
     """Take the CiDeR dock: idle, running, and done with what the data say of the result."""
     sample = open_sample(viewer, "haze")
     sample.data = sample.data[128:384, 128:384]
+    viewer.reset_view(margin=0.02)
     dock = open_dock(viewer, "CiDeR")
     settle(dock)
     dock.lights.buttons["offset"].click()

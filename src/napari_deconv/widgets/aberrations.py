@@ -119,15 +119,15 @@ class Aberrations(QWidget):
             "<br>".join(
                 [
                     f"<b>{found.confidence:.0%}</b> sure",
-                    f"<b>{rms:.2f}</b> waves rms",
-                    f"<b>{found.strehl:.2f}</b> Strehl ratio",
+                    f"<b>{rms:.2f}</b>&nbsp;waves",
+                    f"<b>{found.strehl:.2f}</b>&nbsp;Strehl",
                 ]
             )
         )
         self.figures.setToolTip(
             "<qt>How much less the PSF is expected to be wrong than a typical one: 0 for nothing "
-            "learned. The wavefront's error in wavelengths. How bright a point's middle is beside "
-            "that of a perfect objective.</qt>"
+            "learned. The wavefront's error, rms, in wavelengths. How bright a point's middle is "
+            "beside that of a perfect objective.</qt>"
         )
         self.bars.show_values(found.coefficients, found.spread, found.wavelength)
         self.verdict.setText(found.verdict)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Layer
 from napari.utils.theme import get_theme
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_deconv.errors import DeconvolutionError
 from napari_deconv.widgets.aberrations import Aberrations, Finding
@@ -53,8 +54,9 @@ class DeepBlurWidget(DeconvolutionWidget):
         self.aberrations = Aberrations()
         self.compare.hide()
         self.make_psf.hide()
-        place = self.column.indexOf(self.beside)
-        self.column.insertWidget(place, self.identify)
+        beside = self.beside.layout()
+        assert isinstance(beside, QHBoxLayout)
+        beside.insertWidget(0, self.identify, 5)
         self.column.insertWidget(self.column.indexOf(self.strip) + 1, self.aberrations)
         self.reader = Checker(self)
         self.reader.found.connect(self._take_file)
