@@ -179,3 +179,37 @@ def test_of_a_large_or_lazy_image_some_planes_are_read():
     sample = some_voxels(lazy)
     assert 20 <= lazy.read <= 80
     assert sample.shape == (lazy.read, 256, 256)
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [
+        ((3, 40, 50), (3, 40, 50)),
+        ((100, 200, 200), (15, 200, 200)),
+        ((4, 1000, 4000), (1, 632, 632)),
+        ((9000, 9000), (1, 632, 632)),
+        ((2, 50, 90_000), (1, 50, 8000)),
+    ],
+)
+def test_of_an_image_of_any_size_some_voxels_are_looked_at(monkeypatch, shape, seen):
+    from napari_deconv.engine import preflight
+
+    monkeypatch.setattr(preflight, "_ENOUGH", 400_000)
+
+    class Lazy:
+        """As large as it says, and nowhere."""
+
+        def __init__(self):
+            self.shape = shape
+
+        def __getitem__(self, index):
+            whole = np.broadcast_to(np.float32(1), shape)
+            return whole[index]
+
+        def __array__(self, dtype=None, copy=None):
+            return self[...]
+
+    some = preflight.some_voxels(Lazy())
+    assert some.shape[-2:] == seen[-2:]
+    assert some.size <= 2 * 400_000
+    assert some.reshape(-1, *seen[-2:]).shape[0] == pytest.approx(seen[0], abs=5)

@@ -109,6 +109,8 @@ def preflight(
 def some_voxels(image: Any) -> NDArray[Any]:
     """Return an image's planes, or planes at regular steps of a large or lazy one.
 
+    Of planes that are large themselves it returns the middle.
+
     Parameters
     ----------
     image
@@ -117,11 +119,19 @@ def some_voxels(image: Any) -> NDArray[Any]:
     shape = tuple(int(n) for n in image.shape)
     plane = math.prod(shape[-2:])
     planes = math.prod(shape[:-2])
-    step = max(1, -(-planes * plane // _ENOUGH))
-    if step == 1:
+    if planes * plane <= _ENOUGH:
         return np.asarray(image)
+    side = math.isqrt(_ENOUGH)
+    middle: tuple[slice, ...] = ()
+    if plane > _ENOUGH:
+        # As wide as it is long, or all there is of the shorter side.
+        rows = min(shape[-2], max(side, _ENOUGH // shape[-1]))
+        sizes = (rows, min(shape[-1], _ENOUGH // rows))
+        starts = [(n - size) // 2 for n, size in zip(shape[-2:], sizes, strict=True)]
+        middle = tuple(slice(a, a + size) for a, size in zip(starts, sizes, strict=True))
+    step = min(planes, -(-planes * min(plane, _ENOUGH) // _ENOUGH))
     indices = [np.unravel_index(i, shape[:-2]) for i in range(step // 2, planes, step)]
-    return np.stack([np.asarray(image[tuple(int(i) for i in index)]) for index in indices])
+    return np.stack([np.asarray(image[(*map(int, index), *middle)]) for index in indices])
 
 
 def _values(image: Any) -> Light:
@@ -387,6 +397,7 @@ def _forecast(
 ) -> Light:
     """Tell memory and time."""
     from napari_deconv.engine.job import Job
+    from napari_deconv.engine.streaming import is_large
 
     name = "memory and time"
     given = dict(options)
@@ -395,10 +406,16 @@ def _forecast(
         if psf_spacing is not None:
             given["psf_spacing"] = psf_spacing
     try:
-        expected = Job(image, method, psf=psf, **given).forecast
+        job = Job(image, method, psf=psf, **given)
+        job.to_file = is_large(job)
+        expected = job.forecast
     except DeconvolutionError as error:
         return Light("settings", "stop", str(error).split(". ")[0], str(error))
-    return Light(name, "ok", forecast_text(expected), _forecast_help(expected))
+    words, told = forecast_text(expected), _forecast_help(expected)
+    if job.to_file:
+        words += ", into a file"
+        told += " The result is written to a file as it is made: it does not fit into memory."
+    return Light(name, "ok", words, told)
 
 
 def forecast_text(forecast: Forecast) -> str:
