@@ -157,13 +157,13 @@ class Problem:
     def _use(self, kernels: list[Kernel]) -> None:
         self.kernels = kernels
         times = max(self.method.halo, self.options.halo_exchange or 0)
-        self.halo = tuple(
-            max(
-                round(times * max(k.array.shape[a] for k in kernels)),
-                self.method.margin,
-            )
+        grid = self.method.grid
+        halo = [
+            max(round(times * max(k.array.shape[a] for k in kernels)), self.method.margin)
             for a in range(kernels[0].array.ndim)
-        )
+        ]
+        # Blocks begin on the method's grid with their halo, too.
+        self.halo = tuple(-(-n // grid) * grid for n in halo)
 
     def with_method(self, method: Method, parameters: Mapping[str, Any]) -> Problem:
         """Return the same problem for another method, with those of the parameters that it has."""
@@ -293,7 +293,8 @@ class Problem:
         import torch
 
         block = self.block(*self.representative)
-        data, floor, _ = self.as_wanted(block, noise)
+        data, floor, gone = self.as_wanted(block, noise)
+        noise = replace(noise, offset=noise.offset - gone)
         context = self.context(torch.as_tensor(floor, dtype=torch.float32), noise)
         return torch.from_numpy(data).to(device), self.blur(block, data.shape, device), context
 

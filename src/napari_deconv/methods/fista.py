@@ -33,6 +33,9 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
         "Coifman and Donoho 1995, doi:10.1007/978-1-4612-2544-7_9",
     ],
     arrays=_arrays,
+    halo=2.0,
+    # The coarsest wavelets' grid, of four scales: tiles have to meet it where the whole does.
+    grid=16,
 )
 def fista(
     data: Tensor,
