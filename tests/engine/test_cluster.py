@@ -57,6 +57,18 @@ def test_workers_make_the_same_numbers(cluster, scene, tmp_path, suffix, every_s
     assert "Restoring, block 16 of 16" in stages
 
 
+def test_workers_exchange_halos(cluster, scene, tmp_path):
+    image, psf, _ = scene
+    options = OPTIONS | {"halo_exchange": 2, "iterations": 4, "tiles": (6, 32, 32)}
+    here = Job(image, "richardson-lucy", psf, **options)
+    for _ in here.steps():
+        pass
+    job = Job(image, "richardson-lucy", psf, **options)
+    for _ in stream(job, tmp_path / "out.ome.zarr", runner=cluster.runner):
+        pass
+    np.testing.assert_array_equal(written(tmp_path / "out.ome.zarr"), here.result)
+
+
 def test_what_workers_cannot_write_comes_back(cluster, scene, tmp_path, monkeypatch):
     image, psf, expected = scene
     monkeypatch.setattr(type(cluster), "sees", lambda self, path: False)

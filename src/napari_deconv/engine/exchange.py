@@ -184,6 +184,11 @@ class StoreWriter:
         """The file."""
         return TiffTarget(self.store.halves[self.number % 2])
 
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.target.pixels.path
+
     def __call__(self, place: Place, block: NDArray[np.float32]) -> None:
         """Keep a block."""
         self.store.write(self.number, place, self.whole, block)
