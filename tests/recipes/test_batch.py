@@ -17,6 +17,7 @@ from napari_deconv.recipes import PsfSource, Recipe, Treatment
 from napari_deconv.recipes.batch import Errand, errands, find_images, restore_one
 
 SPACING = (0.3, 0.1, 0.1)
+NUMBERS = (1, 2, 10)
 SCOPE = {"numerical_aperture": 1.2, "immersion_index": 1.33}
 GREEN = PsfSource(None, SCOPE | {"emission_wavelength": 0.52}, {"model": "gaussian"}, (5, 11, 11))
 RED = PsfSource(None, SCOPE | {"emission_wavelength": 0.65}, {"model": "gaussian"}, (5, 11, 11))
@@ -51,7 +52,7 @@ def folder(tmp_path):
     """Three good stacks, a truncated one, a colour picture, a constant image, and a text."""
     made = tmp_path / "data"
     made.mkdir()
-    for number in (1, 2, 10):
+    for number in NUMBERS:
         write_image(made / f"t{number}.tif", points(number), axes="ZYX", spacing=SPACING)
     whole = (made / "t1.tif").read_bytes()
     (made / "broken.tif").write_bytes(whole[: len(whole) // 2])
@@ -75,7 +76,7 @@ def test_one_bad_file_does_not_keep_the_others(shell, folder, recipe, tmp_path):
     assert status == 1
     assert "Traceback" not in err
     assert "6 images: 3 restored, 3 failed" in out
-    for number in (1, 2, 10):
+    for number in NUMBERS:
         image = read_image(folder / f"t{number}.tif")
         expected = restore(image.data, "richardson-lucy", psf_of(GREEN), spacing=SPACING, **FIVE)
         result = read_image(f"out/t{number}-sharp.ome.zarr")
@@ -117,6 +118,29 @@ def test_another_recipe_is_another_result(shell, folder, recipe, tmp_path):
     )
     status, out, _ = shell("run recipe.yaml data/t1.tif -o out")
     assert (status, "exists already" in out) == (1, True)
+
+
+def test_what_is_automatic_may_be_found_once_for_a_series(shell, folder, tmp_path):
+    automatic = {"iterations": "auto", "offset": 100.0, "threads": 1}
+    Recipe((Treatment("richardson-lucy", automatic, GREEN),)).save(tmp_path / "recipe.yaml")
+
+    def used(output):
+        told = [
+            json.loads(Path(f"{output}/t{n}-restored.report.json").read_text()) for n in NUMBERS
+        ]
+        return [each["jobs"][0]["parameters"] for each in told]
+
+    shell("run recipe.yaml 'data/t*.tif' -o each")
+    shell("run recipe.yaml 'data/[bt]*.tif' -o alike --alike")
+    first, *others = used("alike")
+    assert len({each["gain"] for each in used("each")}) == 3
+    assert used("each")[0] == first
+    for each in others:
+        assert each["gain"] == first["gain"]
+        assert each["iterations"] == first["iterations"]
+    # A second run takes the same from the first report.
+    _, out, _ = shell("run recipe.yaml 'data/t*.tif' -o alike --alike")
+    assert "3 there already" in out
 
 
 def test_dry_run_writes_nothing(shell, folder, recipe, tmp_path):
@@ -235,7 +259,7 @@ def test_workers_share_out_a_folder(shell, folder, recipe, monkeypatch):
     status, out, _ = shell("run recipe.yaml data -o out --workers 2 --threads 1 --quiet")
     assert status == 1
     assert "6 images: 3 restored, 3 failed" in out
-    for number in (1, 2, 10):
+    for number in NUMBERS:
         image = read_image(folder / f"t{number}.tif")
         expected = restore(image.data, "richardson-lucy", psf_of(GREEN), spacing=SPACING, **FIVE)
         result = read_image(f"out/t{number}-sharp.ome.zarr")

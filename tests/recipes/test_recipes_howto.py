@@ -26,10 +26,12 @@ def test_recipes_commands_and_python(tmp_path, monkeypatch, capsys):
     one, two = blocks("yaml")
     Path("recipe.yaml").write_text(one)
     commands = [shlex.split(line)[1:] for line in "".join(blocks("sh")).splitlines()]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for words in commands:
         assert main(words) == 0, capsys.readouterr()
-    assert "2 there already" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 there already" in told
+    assert told.count("2 restored") == 2
     (python,) = blocks("python")
     names: dict[str, object] = {}
     exec(compile(python, "batch.md", "exec"), names)

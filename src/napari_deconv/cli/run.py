@@ -16,7 +16,7 @@ from napari_deconv.cli.shell import warn
 from napari_deconv.errors import DeconvolutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from napari_deconv.engine.cluster import Cluster
     from napari_deconv.recipes import Recipe
@@ -75,6 +75,12 @@ def _parser() -> Parser:
         metavar="IMAGE",
         help="images (TIFF or OME-Zarr), folders of images, or patterns such as 'data/t*.tif'",
     )
+    parser.add_argument(
+        "--alike",
+        action="store_true",
+        help="find what is automatic, such as the number of iterations, on the first image and "
+        "take it for all: for the time points of one series",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "-o",
@@ -104,16 +110,32 @@ def _restored(
     options: Mapping[str, Any],
     arguments: Any,
     cluster: Cluster | None,
-) -> Iterable[Report]:
+) -> Iterator[Report]:
     """Restore each image; yield its report."""
+    rest = work
+    if arguments.alike:
+        for number, first in enumerate(_one_by_one(recipe, work, options, arguments, cluster), 1):
+            rest = work[number:]
+            yield first
+            if first.jobs:
+                recipe = recipe.with_found(first.jobs)
+                break
+    share = cluster is not None and rest and _keep_busy(rest, cluster)
+    share_out = _shared_out if share else _one_by_one
+    yield from share_out(recipe, rest, options, arguments, cluster)
+
+
+def _one_by_one(
+    recipe: Recipe,
+    work: Sequence[Errand],
+    options: Mapping[str, Any],
+    arguments: Any,
+    cluster: Cluster | None,
+) -> Iterator[Report]:
+    """Restore one image after the other; the workers share its blocks."""
     from napari_deconv.recipes.batch import restore_one
 
-    if cluster is not None and len(work) >= cluster.workers and _seen(work, cluster):
-        # As many images as workers keep all of them busy, whatever their size.
-        yield from _shared_out(recipe, work, options, arguments, cluster)
-        return
     progress = Progress()
-    runner = cluster.runner if cluster is not None else None
     for number, errand in enumerate(work, 1):
         if not arguments.quiet:
             report(f"{number} of {len(work)}: {errand.image}")
@@ -123,17 +145,19 @@ def _restored(
                 errand,
                 options,
                 overwrite=arguments.overwrite,
-                runner=runner,
+                runner=cluster.runner if cluster is not None else None,
                 show=None if arguments.quiet else progress.show,
             )
         finally:
             progress.close()
 
 
-def _seen(work: Sequence[Errand], cluster: Cluster) -> bool:
-    """Whether the workers have images and results before them."""
+def _keep_busy(work: Sequence[Errand], cluster: Cluster) -> bool:
+    """Whether workers may restore whole images: there are enough, and they see them."""
     folders = {each.image.absolute().parent for each in work}
-    return all(cluster.sees(path) for path in (*folders, work[0].result.parent))
+    return len(work) >= cluster.workers and all(
+        cluster.sees(path) for path in (*folders, work[0].result.parent)
+    )
 
 
 def _shared_out(
@@ -141,11 +165,12 @@ def _shared_out(
     work: Sequence[Errand],
     options: Mapping[str, Any],
     arguments: Any,
-    cluster: Cluster,
-) -> Iterable[Report]:
+    cluster: Cluster | None,
+) -> Iterator[Report]:
     """Let each worker restore whole images; yield the reports as they come."""
     from napari_deconv.recipes.batch import restore_errand
 
+    assert cluster is not None
     count = 0
     there = [each.absolute() for each in work]
     given = (recipe.absolute(), dict(options), arguments.overwrite)

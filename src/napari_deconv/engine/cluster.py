@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine import devices
 from napari_deconv.engine.job import Step
+from napari_deconv.engine.memory import available
 from napari_deconv.errors import DeconvolutionError, JobError, ParameterError
 
 if TYPE_CHECKING:
@@ -135,8 +136,9 @@ class Cluster:
         """GB that a block may take: a share of what the smallest worker has."""
         told = self.client.scheduler_info(n_workers=-1)["workers"].values()
         limits = [each["memory_limit"] for each in told if each.get("memory_limit")]
-        free = min(limits, default=devices.free_memory(devices.find_device("cpu")) / self.workers)
-        return float(_SHARE * free / 1e9)
+        if self._cluster is not None or not limits:
+            limits.append(available() / self.workers)
+        return float(_SHARE * min(limits) / 1e9)
 
     def runner(
         self,

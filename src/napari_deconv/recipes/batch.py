@@ -191,6 +191,7 @@ def restore_one(
     try:
         report.made_of = _made_of(recipe, errand)
         if not overwrite and is_made(recipe, errand):
+            report.jobs = json.loads(errand.report.read_text("utf-8"))["jobs"]
             report.status, report.words = "there already", "was restored before, by this recipe"
             return report
         _restore(recipe, errand, options or {}, report, overwrite, runner, show)

@@ -66,6 +66,17 @@ class Treatment:
             psf = replace(self.psf, file=file)
         return replace(self, psf=psf, background=self.background and self.background.absolute())
 
+    def with_found(self, used: Mapping[str, Any]) -> Treatment:
+        """Return the same with numbers in place of what was automatic, out of what was used."""
+        known = _known(methods()[self.method])
+        found = {
+            name: used[name]
+            for name, parameter in known.items()
+            if self.parameters.get(name, parameter.default) == "auto"
+            and isinstance(used.get(name), (int, float))
+        }
+        return replace(self, parameters={**self.parameters, **found})
+
     def record(self, folder: Path) -> dict[str, Any]:
         """Return it as a recipe in a folder writes it."""
         made: dict[str, Any] = {} if self.channel is None else {"channel": self.channel}
@@ -156,6 +167,20 @@ class Recipe:
     def absolute(self) -> Recipe:
         """Return the same for whoever is in another folder."""
         return replace(self, treatments=tuple(each.absolute() for each in self.treatments))
+
+    def with_found(self, jobs: Sequence[Mapping[str, Any]]) -> Recipe:
+        """Return the same with numbers in place of what was automatic.
+
+        Parameters
+        ----------
+        jobs
+            What the jobs of an image tell: one for all treatments, or one for each.
+        """
+        each_its_own = len(jobs) == len(self.treatments)
+        pairs = zip(
+            self.treatments, jobs if each_its_own else [jobs[0]] * len(self.treatments), strict=True
+        )
+        return replace(self, treatments=tuple(t.with_found(job["parameters"]) for t, job in pairs))
 
     def output_name(self, image: Path) -> str:
         """Return the name of an image's result."""
