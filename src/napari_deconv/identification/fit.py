@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 STARTS = 16
 STEPS = 30
-# Neighbouring frequencies share windows and rests: the share of them that counts.
-TEMPER = 0.5
+# Neighbouring frequencies share windows and rests: the share of them that counts, with as many
+# windows as the smallest images have, how it falls with the logarithm of more, and at least.
+TEMPER = (1.0, 4.0, 0.2, 0.35)
 # Variance of what a spectrum cannot be known better than, whatever the image's size.
 RESIDUE = 0.01
 # The first steps trust the data this much less: coarse features first, the finer ones after.
@@ -64,7 +65,7 @@ class Model:
         prior: SpectrumPrior,
         pupils: Pupils,
         amplitude: float,
-        temper: float = TEMPER,
+        temper: float | None = None,
     ) -> None:
         import torch
 
@@ -75,7 +76,7 @@ class Model:
         # The mean of n exponentials has the relative variance 1 / n, of which rests have theirs.
         self._statistical = 1 / spectrum.windows
         self._rest = (prior.variance(spectrum.windows) - self._statistical).clamp(min=0) + RESIDUE
-        self._temper = temper
+        self._temper = _temper(spectrum.windows) if temper is None else temper
         self._own = torch.diag(torch.ones(len(MODES) + len(prior.components)))
 
     def waves(self, u: Tensor) -> Tensor:
@@ -134,6 +135,11 @@ class Model:
         residual = (log - self._spectrum.log) * weights
         squares: Tensor = residual.square().sum(-1) + numbers.square().sum(-1)
         return squares
+
+
+def _temper(windows: float) -> float:
+    most, few, fall, least = TEMPER
+    return min(most, max(least, most - fall * math.log(windows / few)))
 
 
 def starts(count: int, seed: int, components: int) -> Tensor:

@@ -2,8 +2,8 @@
 
 They differ in phase, and so do the images restored with them. Sharp images have few strong edges
 and much that is even; restored with the PSF the wrong way round, edges get echoes. So the better
-of the two restorations has the smaller sum of ``|gradient|**0.7`` (the two have the same sum of
-squares), the prior of Levin et al. 2007; a small network looks at them, too.
+of the two restorations has the smaller sum of ``|gradient|**p`` for small p (the two have the same
+sum of squares), the prior of Levin et al. 2007. What counts how much, a small network has learned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari_deconv.networks.sign_network import SignNetwork
 
 NAME = "deep-blur-sign"
-_POWER = 0.7
+# Powers of the gradients, scales at which they are taken, and factors on the noise restored for.
+_POWERS, _SCALES, _STRENGTHS = (0.5, 1.0, 4.0), 3, (1.0, 8.0)
 # Pixels at the border that a restoration may have spoilt, and over which the image fades before.
 _BORDER, _FADE = 12, 10
 # The object's power spectrum is taken to fall as that of natural images, from this frequency on.
@@ -48,26 +49,23 @@ def odds(plane: Tensor, psf: Tensor, noise: float, judge: SignNetwork | None = N
         return float(judge(*(each[None] for each in inputs(plane, psf, noise))))
 
 
-def inputs(plane: Tensor, psf: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inputs(plane: Tensor, psf: Tensor, noise: float) -> tuple[Tensor, Tensor]:
     """Return what a ``SignNetwork`` wants to know of one image and one PSF."""
     import torch
 
     from napari_deconv.networks.sign_network import facts
 
-    turned = psf.flip(-2, -1)
-    images = restorations(plane, torch.stack([psf, turned]), noise)
-    inside = images[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
-    sparse = torch.log(sparsity(inside))
-    difference = (psf - turned).square().sum() / psf.square().sum()
+    pair = torch.stack([psf, psf.flip(-2, -1)])
+    measured = torch.cat([measures(each) for each in restorations(plane, pair, noise)], 1)
+    difference = (pair[0] - pair[1]).square().sum() / psf.square().sum()
     known = facts(plane.numel(), psf.new_tensor([noise]), difference[None])[0]
-    scaled = inside / inside.std().clamp(min=1e-9)
-    return scaled[0], scaled[1], sparse[1] - sparse[0], known
+    return (measured[1] - measured[0]) * plane.numel() ** 0.5, known
 
 
-def restorations(plane: Tensor, psfs: Tensor, noise: float) -> Tensor:
+def restorations(plane: Tensor, psfs: Tensor, noise: float) -> list[Tensor]:
     """Return Wiener restorations (m, y, x) of a plane (y, x) with PSFs (m, y, x).
 
-    ``noise`` is the noise's variance over the image's.
+    One set for each strength; ``noise`` is the noise's variance over the image's.
     """
     import torch
 
@@ -81,18 +79,33 @@ def restorations(plane: Tensor, psfs: Tensor, noise: float) -> Tensor:
     fall = 1 / (fy**2 + fx**2 + _FLAT**2) ** (_FALL / 2)
     fall = fall / fall.mean()
     power = otf.real.square() + otf.imag.square()
-    wiener = otf.conj() / (power + max(noise, _QUIETEST) / fall)
-    restored: Tensor = torch.fft.irfft2(spectrum * wiener, shape)
-    return restored
+    made = []
+    for strength in _STRENGTHS:
+        wiener = otf.conj() / (power + strength * max(noise, _QUIETEST) / fall)
+        restored = torch.fft.irfft2(spectrum * wiener, shape)
+        made.append(restored[:, _BORDER:-_BORDER, _BORDER:-_BORDER])
+    return made
 
 
-def sparsity(images: Tensor) -> Tensor:
-    """Return the mean of ``|gradient|**0.7`` (m,) of images (m, y, x)."""
-    down = (images[:, 1:, 1:] - images[:, :-1, 1:]).square()
-    right = (images[:, 1:, 1:] - images[:, 1:, :-1]).square()
-    steps = (down + right).clamp(min=1e-16) ** (_POWER / 2)
-    total: Tensor = steps.mean((-2, -1))
-    return total
+def measures(images: Tensor) -> Tensor:
+    """Return logarithms of sparsity (m, measures) of images (m, y, x)."""
+    import torch
+
+    found = []
+    for scale in range(_SCALES):
+        if scale:
+            images = torch.nn.functional.avg_pool2d(images[:, None], 2)[:, 0]
+        down = images[:, 1:, 1:] - images[:, :-1, 1:]
+        right = images[:, 1:, 1:] - images[:, 1:, :-1]
+        size = (down.square() + right.square()).clamp(min=1e-12)
+        found += [torch.log((size ** (power / 2)).mean((-2, -1))) for power in _POWERS]
+        bend = images[:, 1:-1, 1:-1] * 4 - images[:, :-2, 1:-1] - images[:, 2:, 1:-1]
+        bend = bend - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
+        found.append(torch.log((bend.square() + 1e-12).pow(_POWERS[0] / 2).mean((-2, -1))))
+        # How far the darkest go below the mean: restorations the wrong way round undershoot.
+        found.append((images.flatten(1) - images.mean((1, 2))[:, None]).clamp(max=0).pow(4)
+                     .mean(1).add(1e-12).log() / 4)  # fmt: skip
+    return torch.stack(found, 1)
 
 
 @cache

@@ -1,10 +1,10 @@
 """Which of two restorations is the right way round.
 
 A PSF and the same turned by 180 degrees have one spectrum; restorations with the two differ in
-phase alone. A small convolutional network gives each a score, pixel by pixel; the difference of
-the mean scores and that of their sparsity, both times a factor that knows how large and how noisy
-the image is, make the logarithm of the odds. Exchanging the two restorations changes its sign and
-nothing else.
+phase alone. They are compared by how sparse their gradients are, at several scales and powers and
+with more and less smoothing: differences of logarithms, each times a gain that a small network
+knows from the image's size and noise, add up to the logarithm of the odds. Exchanging the two
+restorations changes its sign and nothing else.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# What the odds know besides: logarithms of the pixels' number, the noise, and by how much the PSF
-# differs from itself turned.
+# What the gains know: logarithms of the pixels' number, of the noise, and of the difference of the
+# PSF and itself turned.
 FACTS = 3
 
 
@@ -28,48 +27,37 @@ class SignNetwork(nn.Module):
 
     Parameters
     ----------
+    differences
+        Numbers that compare two restorations.
     width
-        Features at full resolution.
+        Numbers between the facts and the gains.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, differences: int, width: int = 12) -> None:
         super().__init__()
-        self.score = nn.Sequential(
-            nn.Conv2d(1, width, 5, padding=2),
-            nn.SiLU(),
-            nn.Conv2d(width, 2 * width, 3, 2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(2 * width, 3 * width, 3, 2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(3 * width, 3 * width, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(3 * width, 1, 1),
-        )
-        self.sure = nn.Sequential(nn.Linear(FACTS, 16), nn.SiLU(), nn.Linear(16, 2))
+        self.scale = nn.Buffer(torch.ones(differences))
+        last = nn.Linear(width, differences)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.gains = nn.Sequential(nn.Linear(FACTS, width), nn.Tanh(), last)
 
-    def forward(self, kept: Tensor, turned: Tensor, preference: Tensor, facts: Tensor) -> Tensor:
-        """Return the logarithm of the odds (n,) that ``kept`` is the right way round.
+    def forward(self, differences: Tensor, facts: Tensor) -> Tensor:
+        """Return the logarithm of the odds (n,) that the first of each two is right.
 
         Parameters
         ----------
-        kept, turned
-            Restorations (n, y, x) of one image, of standard deviation 1 about.
-        preference
-            Logarithm of how much sparser ``kept`` is, (n,).
+        differences
+            Of what is measured in both restorations, times the root of the pixels' number,
+            (n, differences).
         facts
             (n, 3), see ``facts``.
         """
-        scores = self.score(torch.cat([kept, turned])[:, None]).mean((1, 2, 3))
-        better = scores[: len(kept)] - scores[len(kept) :]
-        sure = functional.softplus(self.sure(facts))
-        odds: Tensor = sure[:, 0] * better + 100 * sure[:, 1] * preference
+        odds: Tensor = (self.gains(facts) * differences / self.scale).sum(-1)
         return odds
 
 
 def facts(pixels: float, noise: Tensor, difference: Tensor) -> Tensor:
-    """Return what the odds know besides, (n, 3).
+    """Return what the gains know, (n, 3).
 
     Parameters
     ----------

@@ -13,73 +13,65 @@ from napari_deconv.identification.optics import MODES, pupils
 from napari_deconv.identification.spectrum import CUTOFF
 from napari_deconv.networks.sign_network import SignNetwork
 from napari_deconv.training.blind_views import SHAPE, relative_error, view
-from napari_deconv.training.schooling import School
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from napari_deconv.training.blind_scenes import Scenes
 
-# Sides of the images of a step, how many, and how often.
-_STEPS = ((98, 16, 0.45), (160, 8, 0.3), (256, 4, 0.15), (400, 2, 0.1))
+# Sides of the images.
+SIDES = (66, 483)
+STEPS, _DECAY = 1500, 0.3
 # Standard deviation of an estimate's errors, waves: range with noise, and largest without.
 _ERRORS, _QUIET = (0.004, 0.08), 0.02
 
 
-def train(
-    scenes: Scenes,
-    apart: Scenes,
-    folder: Path,
-    minutes: float,
+def draw(
+    scenes: Scenes, random: np.random.Generator, side: int | None = None, sigma: float | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the network's inputs of one case, the true way round, and what it matters."""
+    if side is None:
+        side = int(np.exp(random.uniform(*np.log(SIDES))))
+    return _pair(scenes, random, side, sigma)
+
+
+def learn(
+    cases: Sequence[tuple[Tensor, Tensor, Tensor]],
+    apart: Sequence[tuple[Tensor, Tensor, Tensor]],
     *,
-    rate: float = 1e-3,
     seed: int = 0,
-) -> tuple[SignNetwork, Mapping[str, float], int]:
-    """Train for a while; return the network, its scores on other scenes and its steps."""
+) -> tuple[SignNetwork, dict[str, float]]:
+    """Return the network, and its scores on cases apart."""
     torch.manual_seed(seed)
-    network = SignNetwork()
-    school = School(network, folder / "signs.pt", rate)
-    random = np.random.default_rng([seed, 7, school.steps])
-    apart_random = np.random.default_rng([seed, 8])
-    judged = [
-        _batch(apart, apart_random, side, 24, sigma)
-        for side, sigma in ((98, 0.0), (98, 0.02), (256, 0.02))
-    ]
-
-    def loss() -> Tensor:
-        kind = random.choice(len(_STEPS), p=[share for _, _, share in _STEPS])
-        side, count, _ = _STEPS[kind]
-        *seen, weight = _batch(scenes, random, side, count)
+    differences, known, weight = (torch.stack(each) for each in zip(*cases, strict=True))
+    network = SignNetwork(differences.shape[1])
+    network.scale.copy_(differences.square().mean(0).sqrt())
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    for _ in range(STEPS):
         # All are shown the right way round, and the network knows no other: it is odd by its make.
-        return (weight * functional.softplus(-network(*seen))).mean()
-
-    def score() -> dict[str, float]:
-        right = {}
-        for (*seen, weight), name in zip(judged, ("quiet", "noisy", "noisy, large"), strict=True):
-            odds = network(*seen)
-            right[name] = float((weight * (odds > 0)).sum() / weight.sum())
-        return right
-
-    scores = school.teach(minutes, loss, score)
-    network.load_state_dict(school.mean)
-    return network.eval(), scores, school.steps
-
-
-def _batch(
-    scenes: Scenes, random: np.random.Generator, side: int, count: int, sigma: float | None = None
-) -> tuple[Tensor, ...]:
-    """Return the network's inputs, with the true way round first, and what each counts."""
-    made = [_pair(scenes, random, side, sigma) for _ in range(count)]
-    parts = [torch.stack(each) for each in zip(*made, strict=True)]
-    return tuple(parts)
+        loss = (weight * functional.softplus(-network(differences, known))).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        differences, known, weight = (torch.stack(each) for each in zip(*apart, strict=True))
+        odds = network(differences, known)
+        noisy = known[:, 1] > 0
+        scores = {
+            "all": float((weight * (odds > 0)).sum() / weight.sum()),
+            "noisy": float((weight * (odds > 0))[noisy].sum() / weight[noisy].sum()),
+            "cross entropy": float((weight * functional.softplus(-odds)).sum() / weight.sum()),
+        }
+    return network.eval(), scores
 
 
 def _pair(
     scenes: Scenes, random: np.random.Generator, side: int, sigma: float | None
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor, Tensor, Tensor]:
     seen = view(scenes, random, side, sigma)
     image = torch.from_numpy(seen.image)
     noise = max(seen.sigma**2 / max(float(image.var()), 1e-6), 1e-6)
@@ -92,5 +84,5 @@ def _pair(
     left = relative_error(estimate.flip(-2, -1), true)
     if left < right:  # so wrong that it is better turned
         estimate = estimate.flip(-2, -1)
-    kept, turned, preferred, known = sign.inputs(image, estimate, noise)
-    return kept, turned, preferred, known, (left - right).abs().clamp(max=2)
+    differences, known = sign.inputs(image, estimate, noise)
+    return differences, known, (left - right).abs().clamp(max=2)

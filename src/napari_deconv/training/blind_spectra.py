@@ -86,33 +86,35 @@ def train(
     *,
     rate: float = 1e-3,
     seed: int = 0,
+    first: int = 8 * BATCH,
+    scored: int = 192,
 ) -> tuple[SpectrumEncoder, Mapping[str, float], int]:
-    """Train for a while; return the network, its scores on other scenes and its steps."""
+    """Train for a while; return the network, its scores on other scenes and its steps.
+
+    ``first`` spectra are there when it begins; it is judged by ``scored`` others.
+    """
     torch.manual_seed(seed)
     network = SpectrumEncoder()
-    judged = Spectra(apart, seed + 1, 192)
-    judged.grow(192)
-    network.usual.copy_(judged.batch(range(192))[0].mean(0))
+    judged = Spectra(apart, seed + 1, scored)
+    judged.grow(scored)
+    network.usual.copy_(judged.batch(range(scored))[0].mean(0))
     school = School(network, folder / "spectra.pt", rate)
     pool = Spectra(scenes, seed + 1000 + school.steps, _POOL)
-    pool.grow(8 * BATCH)
+    pool.grow(first)
     random = np.random.default_rng([seed, school.steps])
 
     def loss() -> Tensor:
         pool.grow(_RENEWED)
-        chosen = random.choice(len(pool), BATCH, replace=False)
+        chosen = random.choice(len(pool), min(BATCH, len(pool)), replace=False)
         error = _error(network, pool.batch(chosen, random))
         return torch.log(error + _NEGLIGIBLE).mean()
 
     def score() -> dict[str, float]:
-        made = judged.batch(range(192))
+        made = judged.batch(range(scored))
         reached = decibels(_error(network, made))
         quiet, full = made[1] < 1e-4, made[3] > 0.149
-        return {
-            "quiet": float(reached[quiet & full].mean()),
-            "noisy": float(reached[~quiet & full].mean()),
-            "small aberrations": float(reached[~full].mean()),
-        }
+        kinds = {"quiet": quiet & full, "noisy": ~quiet & full, "small aberrations": ~full}
+        return {name: float(reached[kind].mean()) for name, kind in kinds.items() if kind.any()}
 
     scores = school.teach(minutes, loss, score)
     network.load_state_dict(school.mean)

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Parts, in the order in which they need each other, and minutes of each by default.
-PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 20.0, "weighing": 8.0, "resnet": 10.0}
+PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 4.0, "weighing": 8.0, "resnet": 10.0}
 RESNET = "deep-blur-resnet"
 _SYNTHETIC, _APART = 100, 14
-# Seconds that a case of the weighing takes, about.
-_CASE = 1.5
-_FEWEST = 24
+# Seconds that a case of the weighing takes, and a pair of restorations; fewest of either.
+_CASE, _PAIR = 1.5, 0.025
+_FEWEST = 4
 _DATA = (
     "Kodak photographs 1 to 14 and synthetic microscopy (filaments, beads, nuclei, shells, dead "
     "leaves), blurred by Noll 4 to 11, each evenly from -0.15 to 0.15 waves (a third of them from "
@@ -93,7 +93,7 @@ def train(
     makers: dict[str, Callable[[float], Mapping[str, float]]] = {
         "prior": lambda minutes: _prior(scenes, output, seed, minutes, command),
         "encoder": lambda minutes: _encoder(scenes, apart, kept, output, seed, minutes, command),
-        "sign": lambda minutes: _sign(scenes, apart, kept, output, seed, minutes, command),
+        "sign": lambda minutes: _sign(scenes, apart, output, seed, minutes, command),
         "weighing": lambda minutes: _weighing(apart, kept, output, seed, minutes, command),
         "resnet": lambda minutes: _resnet(scenes, apart, kept, output, seed, minutes, command),
     }
@@ -138,18 +138,29 @@ def _encoder(
 
 
 def _sign(
-    scenes: Scenes, apart: Scenes, kept: Path, output: Path, seed: int, minutes: float,
+    scenes: Scenes,
+    apart: Scenes,
+    output: Path,
+    seed: int,
+    minutes: float,
     command: Mapping[str, Any] | None,
-) -> Mapping[str, float]:  # fmt: skip
-    network, scores, steps = blind_signs.train(scenes, apart, kept, minutes, seed=seed)
+) -> Mapping[str, float]:
+    count = max(_FEWEST, round(60 * minutes / _PAIR))
+    random = np.random.default_rng([seed, 7])
+    cases = [blind_signs.draw(scenes, random) for _ in range(count)]
+    random = np.random.default_rng([seed, 8])
+    judged = [blind_signs.draw(apart, random) for _ in range(max(_FEWEST, count // 10))]
+    network, scores = blind_signs.learn(cases, judged, seed=seed)
     card = _card(
         "deep-blur: which way round",
-        f"{steps} steps of pairs of Wiener restorations of 98 to 400 pixels, with PSFs as wrong as "
+        f"{count} pairs of Wiener restorations of 66 to 482 pixels, with PSFs as wrong as "
         "estimates are; cross entropy, weighted by what the decision matters",
-        {f"share decided rightly, weighted, on {_APART_DATA}": dict(scores)},
+        {f"share decided rightly, weighted, on {_APART_DATA}": scores},
         command,
     )
-    _save(network, output / f"{sign.NAME}.safetensors", "sign network", card)
+    settings = {"differences": cases[0][0].numel()}
+    path = output / f"{sign.NAME}.safetensors"
+    _save(network, path, "sign network", card, settings, half=False)
     return scores
 
 
@@ -171,7 +182,7 @@ def _weighing(
     card = _card(
         "deep-blur: shares of fit, network and mean PSF",
         f"{count} cases of {_APART_DATA}, which neither prior nor networks were trained on",
-        {"PSF SNR, dB, on these cases": scores},
+        {"on these cases": scores},
         command,
     )
     _save(network, output / f"{reading.WEIGHING}.safetensors", "weighing", card, half=False)
