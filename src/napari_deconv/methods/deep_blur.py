@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import FileError, ParameterError
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 REACH, GRID = 64, 8
 # Pixels over whose mean the light is taken that makes the noise of photons.
 _AROUND = 5
-# Shares of the pixels that are left out as the darkest and the brightest when an image is measured.
-_OUTLIERS = 1e-3
+# Shares of the pixels that are darkest and brightest and count no more than the next ones when an
+# image is measured.
+_OUTLIERS = 1e-4
+# Of a frequency's power, what a blur has to let pass so that it is counted. And the least that an
+# object varies, as a share of what its image does, noise and all.
+_PASSED, _LEAST = 0.02, 0.1
 # What the PSF is taken to be wrong by where nobody knows.
 _ERROR = 0.01
 # Float32 maps that are held at once, measured.
@@ -35,23 +40,35 @@ _MAPS = 60.0
 
 def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     del blur, parameters
-    return float(_calm(data).mean())
+    return float(_without_outliers(data).mean())
 
 
 def _scale(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
-    del blur, parameters
-    return max(float(_calm(data).std()), 1e-6 * float(data.abs().max()), 1e-30)
+    """Return about the standard deviation of the object, as the training had it.
+
+    That is of what the image's frequencies hold beyond the noise, over what the blur lets pass of
+    them; those of which it lets nearly nothing pass count as if it let more.
+    """
+    calm = _without_outliers(data)
+    middle = float(calm.mean())
+    light = max(middle - float(parameters["offset"]), 0.0)
+    variance = float(parameters["gain"]) * light + float(parameters["read_noise"]) ** 2
+    spectrum = blur.spectrum(calm - middle)
+    passed = (blur.otf.real.square() + blur.otf.imag.square()).clamp_(min=_PASSED)
+    excess = spectrum.real.square() + spectrum.imag.square() - variance * math.prod(blur.grid)
+    excess = excess.div_(passed).mul_(passed > _PASSED)
+    # Half a spectrum shows every frequency once, but for its first and last column.
+    total = 2 * float(excess.sum()) - float(excess[..., 0].sum() + excess[..., -1].sum())
+    found = math.sqrt(max(total, 0.0)) / math.prod(blur.grid)
+    return max(found, _LEAST * float(calm.std()), 1e-6 * float(data.abs().max()), 1e-30)
 
 
-def _calm(data: Tensor) -> NDArray[np.float32]:
-    """Return means over a few pixels, none beyond what all but a few are."""
+def _without_outliers(data: Tensor) -> Tensor:
     import numpy as np
-    from scipy.ndimage import uniform_filter
+    import torch
 
-    smooth = uniform_filter(data.cpu().numpy(), (*[1] * (data.ndim - 2), 3, 3), mode="nearest")
-    low, high = np.quantile(smooth, [_OUTLIERS, 1 - _OUTLIERS])
-    calm: NDArray[np.float32] = np.clip(smooth, low, high)
-    return calm
+    low, high = np.quantile(data.cpu().numpy(), [_OUTLIERS, 1 - _OUTLIERS])
+    return torch.clamp(data, float(low), float(high))
 
 
 def _steps(parameters: Mapping[str, Any]) -> int:
@@ -155,7 +172,7 @@ def deep_blur(
     level
         Intensity that the networks see as zero; automatic takes the mean.
     scale
-        Intensity that they see as one; automatic takes the standard deviation of what is no noise.
+        Intensity that they see as one; automatic takes about the object's standard deviation.
     precision
         Of the networks' convolutions: bfloat16 is several times faster where the processor knows
         it. Automatic takes it there.
@@ -187,20 +204,20 @@ def deep_blur(
     noise = planes.apart(noise_map(data[None, None], gain, read_noise, offset)[0, 0])
     noise = noise * (float(strength) / float(scale))
     error = noise.new_full((1,) * noise.ndim, float(strength) * float(psf_error))
-    inside = tuple(slice(n) for n in data.shape)[data.ndim - planes.ndim :]
-    with torch.no_grad():
-        steps = network(
-            planes.inverse(inverse),
-            planes.apart(torch.zeros_like(ones)),
-            noise,
-            error.expand(len(noise), *error.shape[1:]),
-            inside,
-        )
-        for _ in range(iterations):
-            with torch.autocast(data.device.type, torch.bfloat16, enabled=half):
-                x = planes.together(next(steps)).float()
-            x = x.mul_(float(scale)).add_(float(level))
-            yield _with_light(x, data, blur, flat, positive=positive)
+    inside = tuple(slice(n) for n in planes.apart(data).shape)
+    steps = network(
+        planes.inverse(inverse),
+        planes.apart(torch.zeros_like(ones)),
+        noise,
+        error.expand(len(noise), *error.shape[1:]),
+        inside,
+    )
+    for _ in range(iterations):
+        # Neither mode may last while the step is looked at.
+        with torch.no_grad(), torch.autocast(data.device.type, torch.bfloat16, enabled=half):
+            x = planes.together(next(steps)).float()
+        x = x.mul_(float(scale)).add_(float(level))
+        yield _with_light(x, data, blur, flat, positive=positive)
 
 
 def noise_map(data: Tensor, gain: Any, read_noise: Any, offset: float = 0.0) -> Tensor:

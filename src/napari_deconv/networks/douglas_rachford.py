@@ -142,8 +142,8 @@ class DouglasRachford(nn.Module):
         error
             Norm of what is wrong with the PSF, relative to the PSF's; (batch, 1, ...).
         inside
-            Part of the object that the proximal networks see, all of it by default; the rest is
-            left as the inverse makes it.
+            Part of the object, along all of its axes, that the proximal networks see; all of it by
+            default. The rest is left as the inverse makes it.
 
         Yields
         ------
@@ -152,7 +152,7 @@ class DouglasRachford(nn.Module):
         """
         weights = self._weights(noise, error)
         maps = [error.expand_as(noise)][: self.plan.prior.maps - 1]
-        where: tuple[Any, ...] = (..., *inside)
+        where: tuple[Any, ...] = inside or (...,)
 
         def proximal(step: int) -> Proximal:
             network = self.networks[step if self.plan.own else 0]

@@ -32,6 +32,8 @@ _LEARNED, _JUDGED = range(1, 16), range(16, 17)
 # Synthetic objects: how many to learn from and to judge by.
 _DRAWN, _DRAWN_APART = 240, 8
 _PHOTOGRAPHS = 0.6
+# Share of the objects that are seen at half the resolution, where they are sharper.
+_BINNED = 0.35
 # Aberrations are even between plus and minus one of these (waves); half of the PSFs have the first.
 AMPLITUDES = (0.15, 0.15, 0.075, 0.2)
 # Radius of the pupil, cycles per pixel; half of the batches have the first.
@@ -151,6 +153,10 @@ class Pairs:
         bright = random.uniform(0.3, 1.0)
         dark = bright * float(random.choice([0.0, random.uniform(0, 0.4)]))
         whole = dark + (bright - dark) * whole
+        if random.random() < _BINNED and min(whole.shape) >= 2 * side:
+            half = [n // 2 * 2 for n in whole.shape]
+            rows = whole[: half[0] : 2, : half[1]] + whole[1 : half[0] : 2, : half[1]]
+            whole = (rows[:, ::2] + rows[:, 1::2]) / 4
         y, x = (int(random.integers(n - side + 1)) for n in whole.shape)
         crop = np.rot90(whole[y : y + side, x : x + side], int(random.integers(4)))
         crop = crop[:, :: int(random.choice([-1, 1]))]
