@@ -74,7 +74,7 @@ def measure(objects: list[Array], size: int, amplitude: float, given: Any) -> di
             started = time.perf_counter()
             found = estimates(image, amplitude, given.resnet)
             seconds.append(time.perf_counter() - started)
-            found |= base
+            found.update(base)
             turned = found["together"][::-1, ::-1]
             best = max(found["together"], turned, key=lambda each: signal(each, truth))
             found["either way"] = best
@@ -93,16 +93,22 @@ def estimates(image: Array, amplitude: float, resnet: Path | None) -> dict[str, 
     """Return the PSFs that all together, and fit and network alone, make of an image."""
     import torch
 
-    from napari_deconv.identification import estimate, identify, spectrum
+    from napari_deconv.identification import estimate, reading, spectrum
+    from napari_deconv.identification.mixture import together
     from napari_deconv.identification.optics import pupils
 
+    # What identify() does at the trained cutoff, with its parts at hand.
     planes = torch.from_numpy(np.asarray(image, np.float64))[None]
     made = estimate.estimates(planes, spectrum.spectrum_of(planes), amplitude)
     model = pupils(CUTOFF, (SIDE, SIDE))
+    with torch.no_grad():
+        shares = reading.weighing()(made.facts[None])[0].tolist()
+    sources = (made.fit, made.network, made.before)
+    possible = together(list(zip(shares, sources, strict=True)))
     found = {
-        "together": identify(image, cutoff=CUTOFF, amplitude=amplitude).psf,
-        "fit": made.fit.psf(model).numpy(),
-        "network": made.network.psf(model).numpy(),
+        "together": possible.best(model).psf(model).numpy(),
+        "fit": made.fit.best(model).psf(model).numpy(),
+        "network": made.network.best(model).psf(model).numpy(),
     }
     if resnet is not None:
         from napari_deconv.networks.resnet_encoder import ResNetEncoder

@@ -88,16 +88,16 @@ class TestSpectrum:
 
     @pytest.mark.parametrize("cutoff", [0.1, 0.25])
     def test_resampling_keeps_what_is_seen(self, cutoff):
-        y, x = np.mgrid[:120, :90] + 0.5
+        y, x = np.mgrid[:240, :180] + 0.5
         f = 0.5 * cutoff
 
         def wave(y, x, f):
             return np.cos(2 * np.pi * f * y) + np.cos(2 * np.pi * f * x)
 
-        image = wave(y, x, round(f * 2 * 120) / 240 * 1.0)[None]
+        image = wave(y, x, round(f * 480) / 480)[None]
         made, band = to_trained(image, cutoff)
         factor = cutoff / 0.2
-        assert made.shape == (1, round(120 * factor), round(90 * factor))
+        assert made.shape == (1, round(240 * factor), round(180 * factor))
         assert band == pytest.approx(0.5 / max(1, factor))
         assert made.mean() == pytest.approx(image.mean(), abs=1e-9)
         assert made.var() == pytest.approx(image.var(), rel=0.1)

@@ -101,4 +101,4 @@ def turned(coefficients: Any) -> Any:
 
 def even_twin(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the aberrations (..., mode) with the very same PSF in focus: even modes negated."""
-    return coefficients * np.where(np.asarray(TURN) > 0, -1.0, 1.0)
+    return np.where(np.asarray(TURN) > 0, -coefficients, coefficients)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_deconv.identification.optics import EVEN, MODES
+from napari_deconv.identification.optics import EVEN, MODES, even_twin
 from napari_deconv.optics import zernike
 
 if TYPE_CHECKING:
@@ -175,5 +175,5 @@ def conventional(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool
     even = np.array([j in EVEN for j in MODES])
     largest = np.argmax(np.abs(values) * even)
     if values[largest] < 0:
-        return np.where(even, -values, values), True
+        return even_twin(values), True
     return values, False
