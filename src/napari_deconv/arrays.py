@@ -34,6 +34,17 @@ def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
     """
     array: NDArray[Any] = np.asarray(image)
     check_image(array, name)
+    return as_finite(array, name)
+
+
+def as_finite(array: NDArray[Any], name: str = "image") -> NDArray[np.float32]:
+    """Return real numbers as float32 in native byte order; what is float32 already as it is.
+
+    Raises
+    ------
+    InputError
+        When some are not finite.
+    """
     with np.errstate(over="ignore"):
         values = array.astype(np.float32, copy=False)
     # The sum is finite unless a value is not (or the sum overflows): one pass, no mask.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_deconv.arrays import as_image, check_image
+from napari_deconv.arrays import as_finite, check_image
 from napari_deconv.errors import InputError
 from napari_deconv.io.lazy import READ_AT_ONCE, Rearranged, StoredArray, portable
 
@@ -176,7 +176,7 @@ class Source:
             for piece, limit in zip(outer, self._limits, strict=True)
         ]
         ranges = tuple(slice(int(p.min()), int(p.max()) + 1) for p in places)
-        block = as_image(self._image[(*self.place_of(frame), *ranges)])
+        block = as_finite(np.asarray(self._image[(*self.place_of(frame), *ranges)]))
         if ranges == tuple(outer):
             return block
         return block[np.ix_(*(p - r.start for p, r in zip(places, ranges, strict=True)))]
@@ -197,10 +197,10 @@ def lazily(image: Any) -> Any:
 def _check_finite(image: NDArray[Any]) -> None:
     """Check all values, plane by plane where they would have to be converted."""
     if image.dtype == np.float32:
-        as_image(image)
+        as_finite(image)
     elif image.dtype.kind == "f":
         for index in np.ndindex(*image.shape[:-2]):
-            as_image(image[index])
+            as_finite(image[index])
 
 
 def _mapped(position: NDArray[np.intp], length: int, beyond: Beyond) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_deconv.io.lazy import few_at_once
 from napari_deconv.io.ome_zarr import halved
 from napari_deconv.io.target import in_plain_words, sync
 
@@ -55,11 +56,13 @@ class ZarrTarget:
             slice(2 * part.start, 2 * part.stop) if isinstance(part, slice) else part
             for part in window[-2:]
         )
-        self._write(str(level), window, halved(np.asarray(array[(*window[:-2], *twice)])))
+        with few_at_once(array):
+            larger = np.asarray(array[(*window[:-2], *twice)])
+        self._write(str(level), window, halved(larger))
 
     def _write(self, level: str, window: Window, block: NDArray[Any]) -> None:
         array = self._level(level)
-        with in_plain_words(self.path):
+        with in_plain_words(self.path), few_at_once(array):
             array[window] = block
             for file in self._files(array, level, window):
                 sync(file)

@@ -82,7 +82,7 @@ class MappedArray:
 class StoredArray:
     """A zarr array that tells of damaged blocks in plain words when they are read.
 
-    It has what a lazy array needs: shape, dtype, ndim, chunks, slices and ``numpy.asarray``, and
+    It has what a lazy array needs: shape, dtype, ndim, size, chunks, slices, ``numpy.asarray``, and
     it travels as the name of its file.
 
     Parameters
@@ -106,17 +106,14 @@ class StoredArray:
         self.chunks: tuple[int, ...] = tuple(array.chunks)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.ndim: int = array.ndim
+        self.size = math.prod(self.shape)
         if reopen is not None:
             # Ours alone: its file is to be closed when nobody needs it any more.
             weakref.finalize(self, array.store.close)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        import zarr
-
-        size = math.prod(self.chunks) * self.dtype.itemsize
-        at_once = min(10, max(1, READ_AT_ONCE // max(1, size)))
         try:
-            with zarr.config.set({"async.concurrency": at_once}):
+            with few_at_once(self):
                 return np.asarray(self._array[index])
         except IndexError:
             raise
@@ -133,6 +130,15 @@ class StoredArray:
         if self._reopen is None:
             return StoredArray, (self._path, self._array)
         return _opened, (self._path, self._reopen)
+
+
+def few_at_once(array: Any) -> Any:
+    """Let zarr work on so few chunks of an array at a time that they take little memory."""
+    import zarr
+
+    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    at_once = min(10, max(1, READ_AT_ONCE // max(1, size)))
+    return zarr.config.set({"async.concurrency": at_once})
 
 
 def _opened(path: Path, reopen: Callable[[Path], Any]) -> StoredArray:
