@@ -161,6 +161,27 @@ def test_large_results_fill_a_file_that_is_shown(dock, filled, settle, large):
     assert str(large["path"]) in dock.strip.said
 
 
+def test_a_large_result_has_several_resolutions(viewer, settle, large, monkeypatch):
+    monkeypatch.setattr("napari_deconv.io.ome_zarr._SMALLEST_PLANE", 64)
+    image = np.random.default_rng(0).poisson(20, (100, 140)).astype(np.float32)
+    viewer.add_image(image, name="plane", scale=(0.1, 0.1), units="um", axis_labels=("y", "x"))
+    viewer.add_image(np.eye(5, dtype=np.float32), name="PSF", scale=(0.1, 0.1), units="um")
+    dock = DeconvolutionWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.form.set_values({"iterations": 3})
+    settle(dock)
+    dock.strip.run.click()
+    settle(dock)
+    result = viewer.layers["plane, Richardson-Lucy"]
+    assert result.multiscale
+    assert [level.shape for level in result.data] == [(100, 140), (50, 70), (25, 35)]
+    np.testing.assert_allclose(result.scale, (0.1, 0.1))
+    expected = restore(
+        image, "richardson-lucy", np.eye(5, dtype=np.float32), iterations=3, spacing=(0.1, 0.1)
+    )
+    np.testing.assert_allclose(np.asarray(result.data[0]), expected, rtol=1e-5)
+
+
 def test_a_cancelled_large_result_is_gone_on_with(dock, filled, settle, large, until, monkeypatch):
     dock.form.set_values({"tiles": (12, 16, 48), "iterations": 60})
     dock.strip.run.click()
