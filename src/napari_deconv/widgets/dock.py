@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -20,6 +19,7 @@ from napari_deconv.errors import DeconvolutionError
 from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.column import Column
 from napari_deconv.widgets.layers import is_psf
+from napari_deconv.widgets.pace import Pace
 from napari_deconv.widgets.passing import PassingLayers
 from napari_deconv.widgets.preferences import Preferences, recall, remember
 from napari_deconv.widgets.regions import PREVIEW, Regions
@@ -58,7 +58,7 @@ class Dock(QWidget):
         self._kept: Callable[[], None] | None = None
         self._is_preview = False
         self._warnings: list[str] = []
-        self._pace: tuple[str, float, int] = ("", 0.0, 0)
+        self._pace = Pace()
         self._forms: dict[str, Form] = {}
         self.passing = PassingLayers(viewer, self._source_layer)
         self.regions = Regions(viewer)
@@ -151,19 +151,13 @@ class Dock(QWidget):
             choice.choose(choice.layer)  # layers that come now do not change the choice
         self._kept = None
         self._is_preview = preview
-        self._pace = ("", 0.0, 0)
+        self._pace = Pace()
         self._warnings = []
         self.strip.begin()
         self.runner.start(task)
 
     def _on_update(self, update: Update) -> None:
-        stage, began, first = self._pace
-        now = time.perf_counter()
-        if update.stage != stage:
-            self._pace = (update.stage, now, update.iteration)
-            began, first = now, update.iteration
-        steps, seconds = update.iteration - first, now - began
-        self.strip.show_update(update, steps / seconds if steps > 0 and seconds > 0.3 else None)
+        self.strip.show_update(update, *self._pace.look(update))
         if update.picture is not None:
             self.passing.show_live(update.picture, self.make_live)
 

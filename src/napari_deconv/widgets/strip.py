@@ -164,14 +164,14 @@ class Strip(QWidget):
             each.setEnabled(True)
         self.cancel.setEnabled(False)
 
-    def show_update(self, update: Update, rate: float | None) -> None:
-        """Show where the task is; ``rate`` is in steps per second."""
+    def show_update(self, update: Update, rate: float | None, left: float | None = None) -> None:
+        """Show where the task is; ``rate`` is in steps per second, ``left`` in seconds."""
         if update.open_ended:
             self.bar.setRange(0, 0)
         else:
             self.bar.setRange(0, 1000)
             self.bar.setValue(int(1000 * update.fraction))
-        self.status.setText(progress_text(update, rate))
+        self.status.setText(progress_text(update, rate, left))
         stop = update.total if update.total and not update.open_ended else None
         self.show_curve(update.statistics, stop)
 
@@ -194,7 +194,7 @@ class Strip(QWidget):
         self.afterwards.show()
 
 
-def progress_text(update: Update, rate: float | None) -> str:
+def progress_text(update: Update, rate: float | None, left: float | None = None) -> str:
     """Return ``18 of 30   14 per s   1 s left``."""
     if not update.iteration:
         return update.stage + "…"
@@ -204,8 +204,8 @@ def progress_text(update: Update, rate: float | None) -> str:
         parts = [f"{update.stage}: {update.iteration} of {update.total}"]
     if rate:
         parts.append(f"{rate:.0f} per s" if rate >= 2 else f"{1 / rate:.1f} s each")
-        if update.total is not None:
-            parts.append(f"{duration((update.total - update.iteration) / rate)} left")
+    if left is not None:
+        parts.append(f"{duration(left)} left")
     return "   ".join(parts)
 
 
