@@ -32,6 +32,7 @@ from typing import Any
 
 import harness
 import numpy as np
+import workers
 from scipy.ndimage import gaussian_filter
 from tiles import seams
 
@@ -201,7 +202,7 @@ def job_slices(job: dict[str, Any]) -> tuple[slice, ...]:
 
 def _peak() -> float:
     """Return the highest resident size so far, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return workers.peak() / 1e9
 
 
 def _start(**job: Any) -> subprocess.Popen[str]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import sys
+from functools import cache
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+# glibc's name for what is taken from the system and given back at once, and bytes from which on:
+# more than the pieces that stay in the processor's cache.
+_MMAP_THRESHOLD, _LARGE = -3, 4 << 20
 
 
 def available() -> int:
@@ -14,6 +20,20 @@ def available() -> int:
 
     free = [int(psutil.virtual_memory().available), *_container(), *_process()]
     return max(0, min(free))
+
+
+@cache
+def keep_large_apart() -> None:
+    """Have large arrays given back as soon as they are freed (Linux; once, for the process).
+
+    By and by glibc takes arrays of up to 32 MB from its heaps, one for each thread, and keeps what
+    is freed there: with threads that decode chunks this adds up to more than the work itself.
+    """
+    if sys.platform != "linux":
+        return
+    # Another C library may not know it, which does no harm.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def _process() -> list[int]:

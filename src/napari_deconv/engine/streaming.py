@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from napari_deconv.engine import devices
+from napari_deconv.engine import devices, memory
 from napari_deconv.engine.blocks import Place, Settled, Work
 from napari_deconv.engine.exchange import Store
 from napari_deconv.engine.job import Job, Step
@@ -145,6 +145,7 @@ def stream(
     """
     path = check_output_suffix(path)
     job.to_file = True
+    memory.keep_large_apart()
     source = job.source
     form = Form(
         axes or _usual_axes(source),
