@@ -118,6 +118,9 @@ def test_another_recipe_is_another_result(shell, folder, recipe, tmp_path):
     )
     status, out, _ = shell("run recipe.yaml data/t1.tif -o out")
     assert (status, "exists already" in out) == (1, True)
+    recipe.save(tmp_path / "recipe.yaml")
+    status, out, _ = shell("run recipe.yaml data/t1.tif -o out")
+    assert (status, "1 there already" in out) == (0, True)  # nothing was spoilt
 
 
 def test_what_is_automatic_may_be_found_once_for_a_series(shell, folder, tmp_path):
@@ -266,6 +269,16 @@ def test_workers_share_out_a_folder(shell, folder, recipe, monkeypatch):
         np.testing.assert_array_equal(np.asarray(result.data), expected)
     status, out, _ = shell("run recipe.yaml 'data/t*.tif' -o out")
     assert "3 there already" in out
+
+
+def test_without_any_worker_nothing_is_tried_any_more(folder, recipe, tmp_path):
+    from napari_deconv.engine.cluster import WorkersGone
+
+    def gone(work, numbers, write):
+        raise WorkersGone("All workers are gone.")
+
+    with pytest.raises(WorkersGone):
+        restore_one(recipe, errands(recipe, [folder / "t1.tif"], tmp_path)[0], runner=gone)
 
 
 def with_threads(monkeypatch):

@@ -13,7 +13,7 @@ from napari_deconv.cli.common import forecast_words, report, say, size_of
 from napari_deconv.cli.distribution import add_distribution, open_cluster
 from napari_deconv.cli.progress import Progress, duration
 from napari_deconv.cli.shell import warn
-from napari_deconv.errors import DeconvolutionError
+from napari_deconv.errors import DeconvolutionError, JobError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +52,9 @@ def run(words: Sequence[str]) -> int:
             _summarise(reports, len(work))
             report("Interrupted. Run the same again to go on from here.")
             return 130
+        except JobError:  # of the workers: what is wrong with an image is in its report
+            _summarise(reports, len(work))
+            raise
     _summarise(reports, len(work))
     return int(any(each.status == "failed" for each in reports))
 

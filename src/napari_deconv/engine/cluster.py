@@ -44,6 +44,10 @@ _SHARE = 0.6
 _one_at_a_time = threading.Lock()
 
 
+class WorkersGone(JobError):
+    """Nobody is left to do the work, whatever it is."""
+
+
 class Cluster:
     """Worker processes that restore blocks: some of this machine, or those of a scheduler.
 
@@ -153,7 +157,9 @@ class Cluster:
         Raises
         ------
         JobError
-            When a block has cost several workers their life, or all are gone.
+            When a block has cost several workers their life.
+        WorkersGone
+            When none is left.
         """
         path = getattr(write, "path", None)
         seen = write if path is not None and self.sees(path) else None
@@ -181,6 +187,8 @@ class Cluster:
         ------
         JobError
             When a thing has cost several workers their life.
+        WorkersGone
+            When none is left.
         Exception
             What the function raised.
         """
@@ -226,11 +234,12 @@ class Cluster:
         """Send what all tasks share to every worker, once."""
         try:
             self.client.wait_for_workers(1, timeout=_WORKER)
-        except TimeoutError as error:
-            raise JobError(
-                "All workers are gone. What is done is kept: start some and run the same again."
+            given: list[Any] = self.client.scatter(list(shared), broadcast=True, hash=False)
+        except (TimeoutError, OSError) as error:
+            raise WorkersGone(
+                "All workers are gone, or their scheduler. What is done is kept: start some and "
+                "run the same again."
             ) from error
-        given: list[Any] = self.client.scatter(list(shared), broadcast=True, hash=False)
         return given
 
     def sees(self, path: Path) -> bool:

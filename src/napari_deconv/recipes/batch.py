@@ -185,7 +185,14 @@ def restore_one(
         Restores the blocks, as for :func:`~napari_deconv.engine.streaming.stream`.
     show
         Called with each step.
+
+    Raises
+    ------
+    WorkersGone
+        When there is nobody left to restore anything.
     """
+    from napari_deconv.engine.cluster import WorkersGone
+
     report = Report(str(errand.image), str(errand.result), "failed")
     started = time.perf_counter()
     try:
@@ -196,6 +203,8 @@ def restore_one(
             return report
         _restore(recipe, errand, options or {}, report, overwrite, runner, show)
         report.status = "restored"
+    except WorkersGone:
+        raise
     except DeconvolutionError as error:
         report.words = " ".join(str(error).split())
     except MemoryError:
@@ -203,7 +212,9 @@ def restore_one(
     except Exception as error:  # one bad image must not keep the others from being restored
         report.words = f"Something went wrong that should not ({type(error).__name__}: {error})."
     report.seconds = round(time.perf_counter() - started, 3)
-    _write(errand.report, report)
+    if report.status == "restored" or not (_is_whole(errand.result) and errand.report.exists()):
+        _write(errand.report, report)
+    # Else there is a result that this recipe must not replace: the report is about that one.
     return report
 
 
@@ -258,9 +269,7 @@ def open_image(recipe: Recipe, errand: Errand) -> ImageFile:
 
 def is_made(recipe: Recipe, errand: Errand) -> bool:
     """Whether the result is there, whole, of this recipe and of the image as it is now."""
-    from napari_deconv.engine.streaming import unfinished_blocks
-
-    if not errand.result.exists() or unfinished_blocks(errand.result) is not None:
+    if not _is_whole(errand.result):
         return False
     try:
         told = json.loads(errand.report.read_text("utf-8"))
@@ -268,6 +277,12 @@ def is_made(recipe: Recipe, errand: Errand) -> bool:
         return same and told["status"] == "restored"
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _is_whole(result: Path) -> bool:
+    from napari_deconv.engine.streaming import unfinished_blocks
+
+    return result.exists() and unfinished_blocks(result) is None
 
 
 def _made_of(recipe: Recipe, errand: Errand) -> dict[str, Any]:
