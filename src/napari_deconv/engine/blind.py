@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from napari_deconv.engine.problem import Problem
     from napari_deconv.registry import FoundPsf
 
-# Pixels of each plane that is looked at; how many planes, and among how many they are chosen.
+# Pixels of each plane that is looked at; how many planes, and among how many they are chosen. Of
+# a stack along z one, since its planes differ in focus.
 _PIXELS, _PLANES, _LOOKED_AT = 1 << 20, 3, 16
 
 
@@ -41,4 +42,5 @@ def _planes(problem: Problem) -> NDArray[np.float32]:
     step = max(1, len(frames) // _LOOKED_AT)
     planes = [source.read(frame, core, "reflect") for frame in frames[::step]]
     planes.sort(key=lambda plane: float(plane.std()), reverse=True)
-    return np.stack(planes[:_PLANES])
+    along_z = len(problem.options.spacing or ()) > planes[0].ndim
+    return np.stack(planes[: 1 if along_z else _PLANES])
