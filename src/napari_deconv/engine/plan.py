@@ -107,7 +107,7 @@ class Demand:
 
 
 def reads_beyond(method: Method, borders: str) -> bool:
-    """Whether pieces of an image are continued by its mirror image, along the axes that are cut.
+    """Whether pieces of an image are continued beyond its borders, along the axes that are cut.
 
     A direct filter sees farther than the PSF reaches, into the margin that makes its data
     periodic: where margins differ, the pieces would show a seam. An image that is not cut meets

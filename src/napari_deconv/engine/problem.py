@@ -19,7 +19,7 @@ from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.engine.statistics import effective_offset
 from napari_deconv.errors import InputError, ParameterError
-from napari_deconv.operators.convolution import Convolution
+from napari_deconv.operators.convolution import Convolution, grid_shape
 from napari_deconv.operators.kernel import Kernel, prepare_kernel
 from napari_deconv.operators.product_convolution import ProductConvolution
 from napari_deconv.optics.variant import VariantPsf
@@ -240,13 +240,19 @@ class Problem:
         beyond: Beyond = "reflect" if reads_beyond(self.method, borders) else borders
         around = reads_around(self.method, borders)
         outer, inner = self.source.outer(core, halo or self.halo, beyond, around=around)
-        data = self.source.read(frame, outer, beyond)
+        kernel = self.kernels[self._kernel_index(self.source.place_of(frame))]
+        margins = None
+        if reads_beyond(self.method, borders) and not around:
+            # What a filter takes to be beyond the whole image: then a piece sees the same.
+            whole = self.source.whole_shape
+            grid = grid_shape(whole, kernel.array.shape, kernel.origin, borders)
+            margins = [g - n for g, n in zip(grid, whole, strict=True)]
+        data = self.source.read(frame, outer, beyond, margins)
         floor: NDArray[np.float32] | float
         if isinstance(self._floor_source, Source):
-            floor = self._floor_source.read(frame, outer, beyond)
+            floor = self._floor_source.read(frame, outer, beyond, margins)
         else:
             floor = self._floor_source
-        kernel = self.kernels[self._kernel_index(self.source.place_of(frame))]
         # Beyond a cut the object goes on; what lies there is read, mirrored or repeated.
         words = tuple(
             borders if i == slice(0, n) else "extended"

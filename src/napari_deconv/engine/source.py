@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -168,9 +168,20 @@ class Source:
         return tuple(outer), tuple(inner)
 
     def read(
-        self, frame: Sequence[int], outer: Sequence[slice], beyond: Beyond = "extended"
+        self,
+        frame: Sequence[int],
+        outer: Sequence[slice],
+        beyond: Beyond = "extended",
+        margins: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
-        """Return one block of one frame as float32, in the slices that :meth:`outer` gave."""
+        """Return one block of one frame as float32, in the slices that :meth:`outer` gave.
+
+        With ``margins`` the image repeats itself, but for a margin of so many voxels along each
+        axis in which it fades from the mirror image at one border to that at the other.
+        """
+        inside = all(p.start >= 0 and p.stop <= n for p, n in zip(outer, self._limits, strict=True))
+        if margins is not None and not inside:
+            return self._faded(frame, outer, margins)
         places = [
             _mapped(np.arange(piece.start, piece.stop), limit, beyond)
             for piece, limit in zip(outer, self._limits, strict=True)
@@ -180,6 +191,52 @@ class Source:
         if ranges == tuple(outer):
             return block
         return block[np.ix_(*(p - r.start for p, r in zip(places, ranges, strict=True)))]
+
+    def _faded(
+        self, frame: Sequence[int], outer: Sequence[slice], margins: Sequence[int]
+    ) -> NDArray[np.float32]:
+        fades = [
+            _fade(np.arange(piece.start, piece.stop), limit, margin)
+            for piece, limit, margin in zip(outer, self._limits, margins, strict=True)
+        ]
+        needed = [np.unique(np.concatenate([first, second])) for first, second, _ in fades]
+        block = np.empty([len(n) for n in needed], np.float32)
+        for runs in product(*(_runs(n) for n in needed)):
+            here = tuple(run[0] for run in runs)
+            block[here] = self.read(frame, tuple(run[1] for run in runs))
+        for axis, ((first, second, share), places) in enumerate(zip(fades, needed, strict=True)):
+            if (first == second).all():
+                continue
+            one = block.take(np.searchsorted(places, first), axis)
+            other = block.take(np.searchsorted(places, second), axis)
+            weight = share.reshape([-1 if i == axis else 1 for i in range(block.ndim)])
+            block = np.asarray(one + (other - one) * weight, np.float32)
+        return block
+
+
+def _fade(
+    position: NDArray[np.intp], length: int, margin: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return the two voxels that stand for each position, and the share of the second.
+
+    As the forward model's ``periodic`` has it.
+    """
+    position = position % (length + margin)
+    within = position < length
+    behind = np.where(within, 0, position - length)
+    first = np.where(within, position, _mapped(behind - margin, length, "reflect"))
+    second = np.where(within, position, _mapped(length + behind, length, "reflect"))
+    ramp = (1 + np.cos((behind + 1) * (np.pi / (margin + 1)))) / 2
+    return first, second, ramp.astype(np.float32)
+
+
+def _runs(places: NDArray[np.intp]) -> list[tuple[slice, slice]]:
+    """Cut rising indices into runs without a gap: where they stand, and what they are."""
+    cuts = [0, *(np.flatnonzero(np.diff(places) > 1) + 1), len(places)]
+    return [
+        (slice(int(a), int(b)), slice(int(places[a]), int(places[b - 1]) + 1))
+        for a, b in pairwise(cuts)
+    ]
 
 
 def _starts(length: int, size: int) -> list[int]:
