@@ -171,6 +171,8 @@ def test_a_single_image_may_have_a_name_of_its_own(shell, folder, recipe):
         ("run recipe.yml data -o out", "recipe.yml cannot be read"),
         ("run recipe.yaml data -o out --iterations 3", "no option --iterations"),
         ("run recipe.yaml data -o out --workers none", "whole number"),
+        ("run recipe.yaml data -o out --memory-limit 0", "at least 0.01"),
+        ("run recipe.yaml data -o recipe.yaml/out", "cannot be made"),
         ("run recipe.yaml data -o out --workers 1 --scheduler tcp://h:1", "not both"),
     ],
 )

@@ -13,7 +13,7 @@ from napari_deconv.cli.common import forecast_words, report, say, size_of
 from napari_deconv.cli.distribution import add_distribution, open_cluster
 from napari_deconv.cli.progress import Progress, duration
 from napari_deconv.cli.shell import warn
-from napari_deconv.errors import DeconvolutionError, JobError
+from napari_deconv.errors import DeconvolutionError, FileError, JobError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,8 @@ _LOCAL = ("device", "threads", "memory_limit")
 def run(words: Sequence[str]) -> int:
     """Restore every image; 1 when one of them could not be."""
     parser = _parser()
-    arguments, options = parser.parse(words)
+    arguments, given = parser.parse(words)
+    options = {name: parser.parameters[name].check(value) for name, value in given.items()}
 
     from napari_deconv.recipes import Recipe
     from napari_deconv.recipes.batch import errands, find_images
@@ -38,7 +39,11 @@ def run(words: Sequence[str]) -> int:
     work = errands(recipe, find_images(arguments.images), Path(arguments.output))
     if arguments.dry_run:
         return _look(recipe, work, options, overwrite=arguments.overwrite)
-    work[0].result.parent.mkdir(parents=True, exist_ok=True)
+    folder = work[0].result.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     reports: list[Report] = []
     with ExitStack() as stack:
         cluster = open_cluster(arguments, options, stack)
