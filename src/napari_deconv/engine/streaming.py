@@ -342,13 +342,15 @@ class _Result:
             )
         else:
             # A TIFF's record stands before its pixels: it tells what is known beforehand.
+            known = self._job.record() | {"iterations": work.settled.iterations}
+            del known["seconds"], known["finished"]
             pixels = create_tiff(
                 self._nameless,
                 shape,
                 dtype,
                 form.axes,
                 ome=self._path.stem.lower().endswith(".ome"),
-                provenance=self._record | {"job": self._job.record()},
+                provenance=self._record | {"job": known},
                 **what,
             )
             plan["pixels"] = [pixels.shape, pixels.dtype.str, pixels.offset, pixels.strides]
