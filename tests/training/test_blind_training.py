@@ -55,7 +55,9 @@ def test_spectrum_of_the_mirrored_image(folder):
     random = np.random.default_rng(1)
     image = torch.from_numpy(random.normal(size=(98, 98)).cumsum(1))
     one, two = (half_plane(spectrum_of(each).log) for each in (image, image.flip(0)))
-    torch.testing.assert_close(one.flip(0)[:, 1:], two[:, 1:], atol=1e-3, rtol=1e-3)
+    # Hann's window has a zero at one end only, hence the rest.
+    assert (one.flip(0) - two)[:, 1:].abs().mean() < 0.03
+    assert (one - two)[:, 1:].abs().mean() > 0.2
     signs = torch.tensor(blind_spectra.upside_down())
     coefficients = torch.linspace(-0.1, 0.1, 8)[None]
     model = pupils(0.2, (31, 31))

@@ -77,7 +77,7 @@ def _parser() -> Parser:
                 "minutes",
                 float,
                 None,
-                "How long for each part; by default 1, 40, 4, 8 and 10.",
+                "How long for each part; by default 1, 40, 5, 8 and 10.",
                 range=Range(0.001, 10_000),
                 allows_none=True,
             ),

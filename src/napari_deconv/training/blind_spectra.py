@@ -86,7 +86,7 @@ def train(
     *,
     rate: float = 1e-3,
     seed: int = 0,
-    first: int = 8 * BATCH,
+    first: int = 512,
     scored: int = 192,
 ) -> tuple[SpectrumEncoder, Mapping[str, float], int]:
     """Train for a while; return the network, its scores on other scenes and its steps.

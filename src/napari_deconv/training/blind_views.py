@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 SHAPE = (31, 31)
 AMPLITUDE = 0.15
-# Range of the noise's standard deviation, of images from 0 to 1; a fifth of them have none.
+# Range of the noise's standard deviation, of images from 0 to 1; a fifth of them have none, and of
+# the others one in ten has several times as much.
 NOISE = (1e-3, 0.06)
-_WITHOUT = 0.2
+_WITHOUT, _DROWNED, _TIMES = 0.2, 0.1, 8.0
 # Sides of what is seen, and how often each range is drawn.
 SIDES = ((66, 130, 0.45), (130, 260, 0.35), (260, 483, 0.2))
 
@@ -63,6 +64,7 @@ def view(
         side = int(random.integers(low, high))
     if sigma is None:
         drawn = float(np.exp(random.uniform(*np.log(NOISE))))
+        drawn *= _TIMES if random.random() < _DROWNED else 1.0
         sigma = 0.0 if random.random() < _WITHOUT else drawn
     if amplitude is None:
         smaller = random.random() < 0.35

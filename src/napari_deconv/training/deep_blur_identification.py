@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Parts, in the order in which they need each other, and minutes of each by default.
-PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 4.0, "weighing": 8.0, "resnet": 10.0}
+PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 5.0, "weighing": 8.0, "resnet": 10.0}
 RESNET = "deep-blur-resnet"
 _SYNTHETIC, _APART = 100, 14
 # Seconds that a case of the weighing takes, and a pair of restorations; fewest of either.
@@ -60,7 +60,6 @@ def train(
     *,
     parts: Mapping[str, float] = PARTS,
     seed: int = 0,
-    synthetic: int = _SYNTHETIC,
     command: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Mapping[str, float]]:
@@ -78,8 +77,6 @@ def train(
         Which parts, with their minutes.
     seed
         Start of the random numbers.
-    synthetic
-        Number of synthetic scenes.
     command
         What the cards tell of how this was called.
     say
@@ -87,8 +84,11 @@ def train(
     """
     for folder in (kept, output):
         folder.mkdir(parents=True, exist_ok=True)
-    scenes = Scenes(photographs(images, LEARNED), synthetic=synthetic, seed=seed)
-    apart = Scenes(photographs(images, CHOSEN), synthetic=min(synthetic, _APART), seed=seed + 999)
+    # Who has only seconds does not wait minutes for scenes.
+    share = min(1.0, sum(parts.values()))
+    counts = [max(2, round(share * count)) for count in (_SYNTHETIC, _APART)]
+    scenes = Scenes(photographs(images, LEARNED), synthetic=counts[0], seed=seed)
+    apart = Scenes(photographs(images, CHOSEN), synthetic=counts[1], seed=seed + 999)
     reached: dict[str, Mapping[str, float]] = {}
     makers: dict[str, Callable[[float], Mapping[str, float]]] = {
         "prior": lambda minutes: _prior(scenes, output, seed, minutes, command),
@@ -125,7 +125,16 @@ def _encoder(
     scenes: Scenes, apart: Scenes, kept: Path, output: Path, seed: int, minutes: float,
     command: Mapping[str, Any] | None,
 ) -> Mapping[str, float]:  # fmt: skip
-    network, scores, steps = blind_spectra.train(scenes, apart, kept, minutes, seed=seed)
+    share = min(1.0, minutes)
+    network, scores, steps = blind_spectra.train(
+        scenes,
+        apart,
+        kept,
+        minutes,
+        seed=seed,
+        first=max(16, round(512 * share)),
+        scored=max(16, round(192 * share)),
+    )
     card = _card(
         "deep-blur: aberrations read from a spectrum",
         f"{steps} steps of {blind_spectra.BATCH} spectra; the logarithm of the relative squared "
