@@ -34,7 +34,10 @@ def run(words: Sequence[str]) -> int:
     from napari_deconv.training.deep_blur_identification import PARTS, train
 
     minutes = values.get("minutes")
-    record = command_record("train", ["deep-blur-identification", *words])
+    # Cards travel with the weights: they name folders, not where these are on this computer.
+    folders = {given.images, given.output, given.keep}
+    told = [Path(word).name if word in folders else word for word in words]
+    record = command_record("train", ["deep-blur-identification", *told])
     reached = train(
         images,
         Path(given.keep) if given.keep is not None else output,
