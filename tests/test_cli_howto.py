@@ -38,7 +38,7 @@ def test_commands_in_their_order(tmp_path, monkeypatch, capsys):
     for words in commands():
         more = ["--threads", "1"] if words[0] == "restore" and "--help" not in words else []
         assert main([*words, *more]) == 0, (words, capsys.readouterr().err)
-    for name in re.findall(r"-o ([\w.-]+)", TEXT):
+    for name in re.findall(r"-o ([\w-]+\.[\w.-]+)", TEXT):
         assert read_image(name).spacing is not None
     assert read_image("film-restored.tif").axes == "TYX"
     assert read_image("series-restored.ome.zarr").axes == "TCZYX"
