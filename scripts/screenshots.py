@@ -182,7 +182,7 @@ def fitted(viewer: Any) -> None:
     """Take the CiDeR dock: idle, running, and done with what the data say of the result."""
     sample = open_sample(viewer, "haze")
     sample.data = sample.data[128:384, 128:384]
-    viewer.reset_view(margin=0.02)
+    remove(viewer, "truth")
     dock = open_dock(viewer, "CiDeR")
     settle(dock)
     dock.lights.buttons["offset"].click()
@@ -195,6 +195,9 @@ def fitted(viewer: Any) -> None:
     settle(dock)
     dock.trust.support.click()
     settle(dock)
+    map_ = viewer.layers[-1]
+    map_.translate = (0, 1.03 * map_.data.shape[-1] * map_.scale[-1])
+    viewer.reset_view(margin=0.02)
     wait(0.5)
     shoot(viewer, "napari-cider")
     close_dock(viewer, dock)

@@ -66,7 +66,8 @@ def load_weights(source: str | Path, network: str) -> Weights:
     ----------
     source
         Name of weights that come with the package or are the user's own (see
-        :mod:`napari_deconv.networks.shelf`), or path of a safetensors file. A card ``NAME.json`` beside it is read, too.
+        :mod:`napari_deconv.networks.shelf`), or path of a safetensors file. A card ``NAME.json``
+        beside it is read, too.
     network
         Kind of network that they have to be of.
 

@@ -86,10 +86,10 @@ class TrainingForm(QWidget):
             "psf": ("PSF", self.psf, "How the microscope blurs a point."),
             "sharp": ("Better image", self.sharp, "A layer of the same shape."),
         }
-        for key, (title, box, words) in rows.items():
-            self._rows[key] = QWidget()
-            self._rows[key].setLayout(labelled(title, box, tooltip=words))
-            layout.addWidget(self._rows[key])
+        for name, (title, box, words) in rows.items():
+            self._rows[name] = QWidget()
+            self._rows[name].setLayout(labelled(title, box, tooltip=words))
+            layout.addWidget(self._rows[name])
         words = "A quarter of an hour on a graphics card, an hour on a processor, is enough."
         layout.addLayout(labelled("Time", self.minutes, tooltip=words))
         words = "What the weights will be called."
