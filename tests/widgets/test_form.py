@@ -14,6 +14,7 @@ from napari_deconv.widgets.boxes import NumberBox
 from napari_deconv.widgets.fields import field_for
 from napari_deconv.widgets.form import Form
 from napari_deconv.widgets.form_parameters import form_parameters
+from napari_deconv.widgets.weights_field import WeightsField
 
 pytestmark = pytest.mark.gui
 
@@ -120,6 +121,8 @@ def test_a_change_is_told_once(form, qtbot):
         before = len(told)
         if hasattr(field, "edit"):
             field.edit.setText("1")
+        elif isinstance(field, WeightsField):
+            field.choose_file("mine.safetensors")
         elif hasattr(field, "manual"):
             (field.manual if field.automatic.isChecked() else field.automatic).setChecked(True)
         elif hasattr(field.box, "stepUp"):
