@@ -11,9 +11,11 @@ import torch
 from scipy.signal import fftconvolve
 
 import napari_deconv as nd
+from napari_deconv.cli import main
 from napari_deconv.engine.blocks import Settled
 from napari_deconv.errors import FileError, InputError, ParameterError
 from napari_deconv.identification.optics import pupils
+from napari_deconv.io import write_image
 from napari_deconv.methods.deep_blur import noise_map
 from napari_deconv.networks.douglas_rachford import DouglasRachford, Unrolled
 from napari_deconv.networks.drunet import Plan
@@ -232,3 +234,15 @@ def test_gradients_stay_as_they_were():
     for _ in job.steps():
         assert torch.is_grad_enabled()
         assert not torch.is_autocast_enabled("cpu")
+
+
+def test_from_the_shell_without_a_psf(tmp_path, capsys):
+    image, _, _ = problem(96)
+    write_image(tmp_path / "in.tif", image, axes="YX")
+    words = f"restore deep-blur {tmp_path}/in.tif -o {tmp_path}/out.tif --spacing 0.1 0.1"
+    words += " --numerical-aperture 1.1 --emission-wavelength 0.55"
+    assert main(words.split()) == 0
+    told = capsys.readouterr().err
+    assert "the PSF is" in told
+    assert "was assumed" not in told
+    assert (tmp_path / "out.tif").exists()

@@ -117,6 +117,8 @@ def _restore(
         write_image(arguments.output, job.result, provenance=record, **form)
     if arguments.details is not None:
         write_json(arguments.details, _details(details, record))
+    if details.found is not None and details.found["verdict"] not in details.warnings:
+        report(details.found["verdict"])
     for warning in details.warnings:
         warn(warning)
     say(_summary(method, details, arguments.output))
