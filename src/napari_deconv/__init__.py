@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         JobError,
         ParameterError,
     )
+    from napari_deconv.identification import Identification, identify
     from napari_deconv.optics import Microscope, generate_psf
     from napari_deconv.optics.beads import average_beads, find_beads
     from napari_deconv.optics.phase_retrieval import retrieve_pupil
@@ -34,6 +35,7 @@ __all__ = [
     "DeconvolutionError",
     "Details",
     "FileError",
+    "Identification",
     "InputError",
     "Job",
     "JobError",
@@ -46,6 +48,7 @@ __all__ = [
     "estimate_background",
     "find_beads",
     "generate_psf",
+    "identify",
     "methods",
     "restore",
     "retrieve_pupil",
@@ -58,6 +61,7 @@ _HOMES = {
     "DeconvolutionError": "errors",
     "Details": "engine",
     "FileError": "errors",
+    "Identification": "identification",
     "InputError": "errors",
     "Job": "engine",
     "JobError": "errors",
@@ -70,6 +74,7 @@ _HOMES = {
     "estimate_background": "background",
     "find_beads": "optics.beads",
     "generate_psf": "optics",
+    "identify": "identification",
     "methods": "registry",
     "restore": "engine",
     "retrieve_pupil": "optics.phase_retrieval",
