@@ -383,8 +383,8 @@ def _drawn(points: list[tuple[float, float, float]], limit: float, iterations: i
     """Return a picture: time per voxel and memory against size, in SVG."""
     width, height, left, bottom, top = 640, 340, 70, 55, 40
     low, high = math.log10(points[0][0]) - 0.15, math.log10(points[-1][0]) + 0.15
-    most = 1.5 * max(b for _, b, _ in points)
-    memory = 1.25 * limit
+    most = 200.0 * math.ceil(1.3 * max(b for _, b, _ in points) / 200)
+    memory = limit * 4 / 3
 
     def x(gigabytes: float) -> float:
         return left + (math.log10(gigabytes) - low) / (high - low) * (width - 2 * left)
