@@ -93,20 +93,15 @@ def estimates(image: Array, amplitude: float, resnet: Path | None) -> dict[str, 
     """Return the PSFs that all together, and fit and network alone, make of an image."""
     import torch
 
-    from napari_deconv.identification import estimate, reading, spectrum
-    from napari_deconv.identification.mixture import together
+    from napari_deconv.identification import estimate, spectrum
     from napari_deconv.identification.optics import pupils
 
     # What identify() does at the trained cutoff, with its parts at hand.
     planes = torch.from_numpy(np.asarray(image, np.float64))[None]
     made = estimate.estimates(planes, spectrum.spectrum_of(planes), amplitude)
     model = pupils(CUTOFF, (SIDE, SIDE))
-    with torch.no_grad():
-        shares = reading.weighing()(made.facts[None])[0].tolist()
-    sources = (made.fit, made.network, made.before)
-    possible = together(list(zip(shares, sources, strict=True)))
     found = {
-        "together": possible.best(model).psf(model).numpy(),
+        "together": estimate.answer(made)[0].psf(model).numpy(),
         "fit": made.fit.best(model).psf(model).numpy(),
         "network": made.network.best(model).psf(model).numpy(),
     }

@@ -95,10 +95,10 @@ class TestSpectrum:
             return np.cos(2 * np.pi * f * y) + np.cos(2 * np.pi * f * x)
 
         image = wave(y, x, round(f * 480) / 480)[None]
-        made, band = to_trained(image, cutoff)
+        made, pixels = to_trained(image, cutoff)
         factor = cutoff / 0.2
         assert made.shape == (1, round(240 * factor), round(180 * factor))
-        assert band == pytest.approx(0.5 / max(1, factor))
+        assert pixels == pytest.approx(factor)
         assert made.mean() == pytest.approx(image.mean(), abs=1e-9)
         assert made.var() == pytest.approx(image.var(), rel=0.1)
 

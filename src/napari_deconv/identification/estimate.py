@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SHAPE = (31, 31)
 # Candidates whose way round is looked at, and the least weight of one that is.
 _LOOKED_AT, _SLIGHT = 6, 0.02
+# Expected signals to noise, dB, between which care takes over, and the shares of the fit, of the
+# network and of all PSFs then; chosen on photographs 15 and 16.
+_UNSURE, _SURE, _CAREFUL = 5.0, 9.0, (0.2, 0.3, 0.5)
 # Two PSFs nearer than this (squared difference over the square) are one.
 _SAME = 0.02
 
@@ -102,6 +105,31 @@ def estimates(
         flips,
         facts(seen.noise, seen.windows, amplitude, (first_, second, third), apart),
     )
+
+
+def answer(made: Estimates) -> tuple[Mixture, float, float]:
+    """Return the mixture whose mean PSF to give, its expected signal to noise, dB, and confidence.
+
+    What an image leaves possible is less sure than it seems where it is small or noisy. From
+    ``_SURE`` dB expected down to ``_UNSURE``, the best PSF gives way to a careful mean, half of
+    which is that of all PSFs, and so does what is expected of it.
+    """
+    import torch
+
+    model = pupils(spectrum.CUTOFF, SHAPE)
+    sources = (made.fit, made.network, made.before)
+    with torch.no_grad():
+        shares = reading.weighing()(made.facts[None])[0].tolist()
+    possible = mixture.together(list(zip(shares, sources, strict=True)))
+    best = possible.best(model)
+    expected = possible.expected(best.psf(model), model)
+    unknown = made.before.expected(made.before.psf(model), model)
+    floor = max(_UNSURE, unknown)
+    care = min(1.0, max(0.0, (floor + _SURE - _UNSURE - expected) / (_SURE - _UNSURE)))
+    careful = mixture.together(list(zip(_CAREFUL, sources, strict=True)))
+    expected = unknown + max(0.0, expected - unknown) * (1 - care)
+    confidence = 1 - 10 ** ((unknown - expected) / 10)
+    return mixture.together([(1 - care, best), (care, careful)]), expected, confidence
 
 
 def _flips(

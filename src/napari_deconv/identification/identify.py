@@ -9,8 +9,7 @@ import numpy as np
 
 from napari_deconv.arrays import as_image
 from napari_deconv.errors import InputError, ParameterError
-from napari_deconv.identification import estimate, reading, resample, spectrum
-from napari_deconv.identification.mixture import Mixture, together
+from napari_deconv.identification import estimate, resample, spectrum
 from napari_deconv.identification.optics import TURN, Pupils, pupils, turned
 from napari_deconv.identification.result import (
     SYMMETRIC,
@@ -96,26 +95,22 @@ def identify(
     frames = _frames(image)
     _check(amplitude, shape, noise)
     cutoff, assumed = resample.cutoff_of(cutoff, spacing, numerical_aperture, emission_wavelength)
-    planes, band = resample.to_trained(frames, cutoff)
+    planes, pixels = resample.to_trained(frames, cutoff)
     scale = float(np.sqrt(np.var(planes, axis=(-2, -1)).mean()))
     if not scale > 1e-9 * max(float(np.abs(planes).max()), 1e-30):
         raise InputError("The image is the same everywhere: there is nothing to see a PSF by.")
     stack = torch.from_numpy(planes)
     say(0.05, "looking at the spectrum")
-    level = None if noise is None or isinstance(noise, str) else float(noise)
-    seen = spectrum.spectrum_of(stack, level, band)
+    level = None if noise is None or isinstance(noise, str) else float(noise) * pixels
+    seen = spectrum.spectrum_of(stack, level, 0.5 / max(pixels, 1.0))
     made = estimate.estimates(stack, seen, amplitude, seed=seed, say=say)
-    with torch.no_grad():
-        shares = reading.weighing()(made.facts[None])[0].tolist()
-    possible = together(list(zip(shares, (made.fit, made.network, made.before), strict=True)))
-    say(0.95, "making the PSF")
+    say(0.9, "making the PSF")
     return _report(
         made,
-        possible,
         own=Pupils(cutoff, shape),
         assumed=assumed,
         wavelength=emission_wavelength,
-        noise=math.sqrt(seen.noise) * scale,
+        noise=math.sqrt(seen.noise) * scale / pixels,
         frames=len(frames),
     )
 
@@ -145,7 +140,6 @@ def _check(amplitude: float, shape: tuple[int, int], noise: Any) -> None:
 
 def _report(
     made: estimate.Estimates,
-    possible: Mixture,
     *,
     own: Pupils,
     assumed: bool,
@@ -154,7 +148,7 @@ def _report(
     frames: int,
 ) -> Identification:
     model = pupils(spectrum.CUTOFF, estimate.SHAPE)
-    chosen = possible.best(model)
+    chosen, expected, confidence = estimate.answer(made)
     mean = chosen.psf(own).clamp(min=0).double()
     psf: NDArray[np.float32] = (mean / mean.sum()).float().numpy()
     upright = [
@@ -163,9 +157,6 @@ def _report(
     ]
     best, _ = conventional(upright[0].double().numpy())
     around = _spread(made)
-    expected = possible.expected(chosen.psf(model), model)
-    unknown = made.before.expected(made.before.psf(model), model)
-    confidence = float(np.clip(1 - 10 ** ((unknown - expected) / 10), 0, 1))
     first = model.psf(made.found.coefficients[:1])[0]
     symmetric = float((first - first.flip(0, 1)).square().sum() / first.square().sum()) < SYMMETRIC
     flip = 0.0 if symmetric else float(min(made.flips[0], 1 - made.flips[0]))

@@ -73,7 +73,10 @@ def cutoff_of(
 
 
 def to_trained(planes: NDArray[np.float64], cutoff: float) -> tuple[NDArray[np.float64], float]:
-    """Return planes (..., y, x) at the trained cutoff, and up to what frequency a camera saw them.
+    """Return planes (..., y, x) at the trained cutoff, and how many new pixels an old one became.
+
+    White noise of standard deviation s has the spectrum ``(s * pixels)**2`` afterwards, up to the
+    frequency ``0.5 / pixels``.
 
     Raises
     ------
@@ -94,9 +97,9 @@ def to_trained(planes: NDArray[np.float64], cutoff: float) -> tuple[NDArray[np.f
             "needed to see a PSF."
         )
     if new == old:
-        return planes, 0.5
+        return planes, 1.0
     spectrum = dctn(planes, axes=(-2, -1), norm="forward")
     kept = tuple(slice(min(a, b)) for a, b in zip(old, new, strict=True))
     made = np.zeros((*planes.shape[:-2], *new))
     made[..., kept[0], kept[1]] = spectrum[..., kept[0], kept[1]]
-    return idctn(made, axes=(-2, -1), norm="forward"), 0.5 / max(factor, 1.0)
+    return idctn(made, axes=(-2, -1), norm="forward"), factor
