@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,14 @@ def test_shell_commands_of_the_readme_work(folder_with_an_image) -> None:
     lines = "".join(code_blocks(README, "sh")).splitlines()
     commands = [line for line in lines if line.startswith("napari-deconv ")]
     assert len(commands) >= 4
+    Path("data").mkdir()
+    shutil.copy("in.tif", "data")
+    recipe = "napari-deconv recipe: 1\nmethod: wiener\npsf: psf.tif\n"
+    Path("recipe.yaml").write_text(recipe, "utf-8")
     for command in commands:
         assert not main(shlex.split(command)[1:]), command
     assert tifffile.imread("out.tif").shape == (12, 48, 48)
+    assert tifffile.imread("restored/in-restored.ome.tif").shape == (12, 48, 48)
 
 
 def test_python_of_the_readme_works(folder_with_an_image) -> None:
