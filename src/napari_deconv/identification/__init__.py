@@ -7,6 +7,4 @@ from napari_deconv.identification.identify import identify
 from napari_deconv.identification.result import Candidate, Identification
 
 # As it is called among all the names of the package.
-identify_psf = identify
-
-__all__ = ["Candidate", "Identification", "identify", "identify_psf"]
+__all__ = ["Candidate", "Identification", "identify"]
