@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         JobError,
         ParameterError,
     )
-    from napari_deconv.identification import Identification, identify
+    from napari_deconv.identification.identify import identify
+    from napari_deconv.identification.result import Identification
     from napari_deconv.optics import Microscope, generate_psf
     from napari_deconv.optics.beads import average_beads, find_beads
     from napari_deconv.optics.phase_retrieval import retrieve_pupil
