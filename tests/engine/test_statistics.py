@@ -93,7 +93,7 @@ def test_figures_belong_to_the_step_they_stand_at():
             pass
         estimate = torch.from_numpy(again.result)
         noise = Noise(1.0, job.details.offset, job.details.read_noise)
-        prediction = again._run.blur(estimate)
+        prediction = again._piece.run.blur(estimate)
         deviance, squares = misfit(torch.from_numpy(IMAGE), prediction, torch.zeros(()), noise)
         assert figures.deviance == pytest.approx(deviance, rel=1e-4)
         assert figures.chi_squared == pytest.approx(squares, rel=1e-4)

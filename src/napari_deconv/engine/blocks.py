@@ -248,7 +248,8 @@ class Work:
     def at(self, number: int) -> Work:
         """Return the same work in another round, with the same store."""
         other = copy.copy(self)
-        other.round = number
+        # What does not travel stays here: a problem made anew would know less.
+        other.__dict__.update(self.__dict__, round=number)
         return other
 
     @property
