@@ -304,6 +304,18 @@ def test_blocks_travel(tmp_path, kind):
         np.testing.assert_array_equal(work.restore(number), whole[work.blocks[number].window])
 
 
+@pytest.mark.parametrize("automatic", ["background", "offset", "gain", "read_noise"])
+def test_what_was_automatic_travels_as_it_was_found(automatic):
+    """A camera's image: haze, and an offset whose share of an automatic background has no noise."""
+    image = (2 * STACK + 100).astype(np.float32)
+    options = {"iterations": 4, "tiles": OPTIONS["tiles"], automatic: "auto"}
+    own = Job(image, "richardson-lucy", PSF, **options)
+    finish(own.settle())
+    work = pickle.loads(pickle.dumps(own.work))
+    whole = nd.restore(image, "richardson-lucy", PSF, **options)
+    np.testing.assert_array_equal(work.restore(0), whole[work.blocks[0].window])
+
+
 def test_what_is_settled_survives_json():
     settled = Settled(
         (3, 4),

@@ -220,9 +220,6 @@ class Work:
         self.options, self.settled = dict(options), settled
         self.round = 0
         self.store: Store | None = None
-        if settled.background is not None:
-            # Found for the whole image: nobody has to look for it again.
-            self.options["background"] = settled.background
         self._problem = problem
         source = self.problem.source
         pieces = list(cores(source.spatial_shape, settled.tile))
@@ -238,7 +235,14 @@ class Work:
         """The image and all that is to be done, checked; made when it is first asked for."""
         if self._problem is None:
             method = methods()[self.method]
-            self._problem = Problem(self.image, method, self.psf, self.region, self.options)
+            self._problem = Problem(
+                self.image,
+                method,
+                self.psf,
+                self.region,
+                self.options,
+                level=self.settled.background,
+            )
         return self._problem
 
     def find_device(self) -> device:

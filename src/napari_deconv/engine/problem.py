@@ -97,7 +97,15 @@ class VariantKernel(Kernel):
 
 
 class Problem:
-    """Image, PSF, method and options, checked and ready to be cut into blocks."""
+    """Image, PSF, method and options, checked and ready to be cut into blocks.
+
+    Parameters
+    ----------
+    image, method, psf, region, given
+        As for :class:`~napari_deconv.engine.Job`, the method itself and the options as a mapping.
+    level
+        What an automatic background was found to be before, so that nobody looks for it again.
+    """
 
     def __init__(
         self,
@@ -106,6 +114,8 @@ class Problem:
         psf: Any,
         region: Sequence[slice] | None,
         given: Mapping[str, Any],
+        *,
+        level: float | None = None,
     ) -> None:
         self.method = method
         self.options, self.parameters, background = _sorted_out(method, given)
@@ -139,6 +149,8 @@ class Problem:
         self.has_psf = bool(psfs)
         finds = method.finds_psf is not None
         self._use([self._kernel(p) for p in psfs] or [_no_blur(ndim, _FOUND if finds else 1)])
+        if isinstance(background, str) and level is not None:
+            background = level
         self._floor_source = self._background(background, image, region)
         self._blur: tuple[Any, Convolution] | None = None
 
