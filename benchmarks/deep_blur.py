@@ -2,10 +2,8 @@
 
     python benchmarks/deep_blur.py DATA [--part restoration|variant|time] [--cases 8] [--json FILE]
 
-Objects are photographs that nothing was trained on (Kodak 17 to 24, whole) and microscope images
-(img2d), scaled to 0 to 1. Their PSFs have 31 x 31 pixels, cutoff 0.2 cycles per pixel, Noll 4 to 11
-with coefficients evenly between -0.15 and 0.15 waves, computed by a Fourier transform of 65 x 65
-points. What is blurred is larger than what is seen, so borders are true. SSIM is that of
+Objects and PSFs are those of ``identification.py``, coefficients evenly between -0.15 and 0.15
+waves. What is blurred is larger than what is seen, so borders are true. SSIM is that of
 ``napari_deconv.assess``, nothing fitted. Richardson-Lucy stops by itself.
 """
 
@@ -22,22 +20,9 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 import napari_deconv as nd
-from napari_deconv.optics import zernike
+from identification import MODES, SIDE, SIGMAS, microscopy, photographs, psf_of, signal
 
-SIDE, CUTOFF, AMPLITUDE = 31, 0.2, 0.15
-SIGMAS = (0.0, 0.003, 0.02, 0.05)
-MODES = range(4, 12)
-_UNSEEN = range(17, 25)
-MICROSCOPY = (
-    "BPAE_actin",
-    "BPAE_mito",
-    "rat_hippocampal_neuron",
-    "bacteria_cords_thin",
-    "nup",
-    "Lund_MAX_001300",
-    "celegans_airyscan",
-    "microtubules",
-)
+AMPLITUDE = 0.15
 
 Image = Any
 
@@ -52,12 +37,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found: dict[str, Any] = {}
-    parts = given.part or ("restoration", "variant", "time")
-    if "restoration" in parts:
+    wanted = given.part or ("restoration", "variant", "time")
+    if "restoration" in wanted:
         found["restoration"] = restoration(given)
-    if "variant" in parts:
+    if "variant" in wanted:
         found["variant"] = variant(given)
-    if "time" in parts:
+    if "time" in wanted:
         found["time"] = seconds(given)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))
@@ -66,13 +51,16 @@ def main() -> None:
 def restoration(given: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare blurred, Richardson-Lucy and deep-blur, with PSFs found and true."""
     all_rows = []
-    for kind, objects in (("photographs", photographs), ("microscopy", microscopy)):
+    for kind, objects in (
+        ("photographs", photographs(given.data)),
+        ("microscopy", microscopy(given.data)),
+    ):
         for size in given.sizes:
             rows = []
             for sigma in SIGMAS:
                 scores = [
                     _compared(thing, number, sigma, given.weights)
-                    for number, thing in enumerate(objects(given.data, size, given.cases))
+                    for number, thing in enumerate(parts(objects, size, given.cases))
                 ]
                 if not scores:
                     continue
@@ -98,7 +86,7 @@ def restoration(given: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _compared(thing: Image, number: int, sigma: float, weights: str) -> dict[str, float]:
     random = np.random.default_rng([number, 5])
-    psf = aberrated(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
+    psf = psf_of(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
     image, truth = seen(thing, psf)
     image = (image + sigma * random.standard_normal(image.shape)).astype(np.float32)
 
@@ -106,9 +94,8 @@ def _compared(thing: Image, number: int, sigma: float, weights: str) -> dict[str
         return float(nd.assess(result, reference=truth).ssim)
 
     blind, details = nd.restore(image, "deep-blur", weights=weights, details=True)
-    error = float(((details.psf - psf) ** 2).sum() / (psf**2).sum())
     return {
-        "psf_snr": -10 * np.log10(error),
+        "psf_snr": signal(details.psf, psf),
         "expected": details.found["expected_snr"],
         "blurred": ssim(image),
         "found": ssim(blind),
@@ -123,7 +110,7 @@ def variant(given: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for sigma in SIGMAS:
         scores = []
-        for number, thing in enumerate(microscopy(given.data, 256, given.cases)):
+        for number, thing in enumerate(parts(microscopy(given.data), 256, given.cases)):
             random = np.random.default_rng([number, 6])
             shape = thing.shape
             places, psfs = smooth_field(random, shape)
@@ -163,9 +150,9 @@ def seconds(given: argparse.Namespace) -> dict[str, float]:
     """
     import torch
 
-    thing = next(iter(photographs(given.data, 480, 1)))
+    (thing,) = parts(photographs(given.data), 480, 1)
     random = np.random.default_rng(0)
-    psf = aberrated(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
+    psf = psf_of(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
     image = fftconvolve(np.pad(thing, 32, mode="reflect"), psf, "valid")[:512, :512]
     image = (image + 0.02 * random.standard_normal(image.shape)).astype(np.float32)
     found = {"threads": float(torch.get_num_threads())}
@@ -182,55 +169,16 @@ def seconds(given: argparse.Namespace) -> dict[str, float]:
     return found
 
 
-def photographs(data: Path, size: int, count: int) -> list[Image]:
-    """Return parts of photographs that nothing was trained on, with a margin around."""
-    with np.load(data / "natural" / "kodak_144x256x256_gray.npz") as stored:
-        images, names = stored["images"], [str(name) for name in stored["names"]]
-    found = []
-    for number in list(_UNSEEN) * (1 + count // len(_UNSEEN)):
-        tiles = {
-            n[-2:]: each for n, each in zip(names, images, strict=True) if n[:2] == f"{number}"
-        }
-        rows, columns = (range(1 + max(int(place[axis]) for place in tiles)) for axis in (0, 1))
-        whole = np.block([[tiles[f"{i}{j}"] for j in columns] for i in rows])
-        whole = whole.astype(np.float32) / 255
-        found.append(_part(whole, size, number + 100 * len(found)))
-    return found[:count]
-
-
-def microscopy(data: Path, size: int, count: int) -> list[Image]:
-    """Return parts of microscope images, brightness 0 to 1, with a margin around."""
-    import tifffile
-
-    found = []
-    for name in MICROSCOPY:
-        image = tifffile.imread(data / "img2d" / f"{name}.tif").astype(np.float32)
-        low, high = np.quantile(image, [0.001, 0.999])
-        image = np.clip((image - low) / (high - low), 0, 1)
-        if min(image.shape) >= size + SIDE - 1:
-            found.append(_part(image, size, len(found)))
-    return found[:count]
-
-
-def _part(whole: Image, size: int, seed: int) -> Image:
-    side = size + SIDE - 1
-    random = np.random.default_rng([seed, 4])
-    y, x = (int(random.integers(n - side + 1)) for n in whole.shape)
-    return whole[y : y + side, x : x + side]
-
-
-def aberrated(coefficients: Image, points: int = 65) -> Image:
-    """Return the PSF of a pupil: its Fourier transform, squared."""
-    frequency = np.fft.fftfreq(points) / CUTOFF
-    y, x = np.meshgrid(frequency, frequency, indexing="ij")
-    radius = np.maximum(np.hypot(y, x), 1.0)
-    phase = np.tensordot(coefficients, zernike.basis(MODES, y / radius, x / radius), 1)
-    step = 1 / (CUTOFF * points)
-    pupil = zernike.coverage(y, x, step) * np.exp(2j * np.pi * phase)
-    psf = np.fft.fftshift(np.abs(np.fft.ifft2(pupil)) ** 2)
-    inside = slice(points // 2 - SIDE // 2, points // 2 + SIDE // 2 + 1)
-    psf = psf[inside, inside]
-    return psf / psf.sum()
+def parts(objects: list[Image], size: int, count: int) -> list[Image]:
+    """Return parts of objects that are large enough, with a margin around."""
+    side, found = size + SIDE - 1, []
+    large = [each for each in objects if min(each.shape) >= side]
+    for number in range(count if large else 0):
+        whole = large[number % len(large)]
+        random = np.random.default_rng([number, 4])
+        y, x = (int(random.integers(n - side + 1)) for n in whole.shape)
+        found.append(whole[y : y + side, x : x + side].astype(np.float32))
+    return found
 
 
 def seen(thing: Image, psf: Image) -> tuple[Image, Image]:
@@ -247,7 +195,7 @@ def smooth_field(random: np.random.Generator, shape: tuple[int, ...]) -> tuple[I
     terms = np.stack([np.ones_like(x), x, y, x * x - 0.5, y * y - 0.5, x * y])
     field = random.uniform(-1, 1, (len(MODES), len(terms))) * [1, 0.7, 0.7, 0.5, 0.5, 0.5]
     coefficients = 0.1 * field @ terms
-    return places, np.array([aberrated(c) for c in coefficients.T])
+    return places, np.array([psf_of(c) for c in coefficients.T])
 
 
 def varied(thing: Image, model: Any) -> tuple[Image, tuple[slice, ...]]:

@@ -56,7 +56,7 @@ def large(monkeypatch, tmp_path):
         answers["asked"].append(usual)
         return str(answers["path"] or ""), kinds
 
-    monkeypatch.setattr(streamed, "_COMFORTABLE", 0.0)
+    monkeypatch.setattr("napari_deconv.engine.memory.outgrows", lambda *_: True)
     monkeypatch.setattr(streamed, "_OFTEN", 0.0)
     monkeypatch.setattr("napari_deconv.engine.job._SHORTEST", 0.0)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", staticmethod(ask))

@@ -61,6 +61,7 @@ def _restore(
     from napari_deconv.engine import Job
     from napari_deconv.engine.streaming import is_large, stream, unfinished_blocks
     from napari_deconv.io import check_output_suffix, write_image
+    from napari_deconv.io.companions import background_in
 
     image = open_image(arguments.image, arguments.axes)
     field = _field_psf(arguments.psf or ())
@@ -68,7 +69,7 @@ def _restore(
     inputs = [arguments.image, *(arguments.psf or ())]
     background = values.get("background")
     if isinstance(background, str) and background != "auto":
-        values["background"] = _background(image, background)
+        values["background"] = background_in(open_image(background), image)
         inputs.append(background)
     begun = unfinished_blocks(check_output_suffix(arguments.output))
     check_outputs(
@@ -164,17 +165,6 @@ def _parser(method: Method) -> Parser:
     return parser
 
 
-def _background(image: ImageFile, path: str) -> Any:
-    """Return the background that a file holds, in the image's shape."""
-    file = open_image(path)
-    if file.data.shape != image.data.shape:
-        raise InputError(
-            f"The background {path} has the shape {file.data.shape}, "
-            f"{image.path} {image.data.shape}: they have to be the same."
-        )
-    return file.data
-
-
 def _field_psf(paths: Sequence[str]) -> Any:
     """Return the PSF that changes over the field, when that is what the file holds."""
     from pathlib import Path
@@ -191,21 +181,16 @@ def _field_psf(paths: Sequence[str]) -> Any:
 
 def _psf(image: ImageFile, files: Sequence[ImageFile]) -> Any:
     """Return the PSF's array, or a list of one per channel, after a look at its axes."""
-    import numpy as np
+    from napari_deconv.io.companions import check_dimensions, psfs_in
 
     arrays: list[Any] = []
     for file in files:
-        if "T" in file.axes and file.data.shape[file.axes.index("T")] > 1:
-            raise InputError(f"{file.path} is a time series; a PSF has Z, Y, X, or C before them.")
-        if "Z" in file.axes and "Z" not in image.axes:
-            raise InputError(
-                f"{file.path} has three dimensions, {image.path} has planes without a z axis. "
-                "Use a two-dimensional PSF, or name the image's axes: --axes ZYX."
-            )
-        arrays.extend(np.reshape(file.data, (-1, *file.data.shape[-len(file.spatial_axes) :])))
+        found = psfs_in(file)
+        check_dimensions(file.path, found, image)
+        arrays += found
     if len(arrays) < 2:
         return arrays[0] if arrays else None
-    channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    channels = image.channel_count
     if len(arrays) != channels:
         raise InputError(
             f"{len(arrays)} PSFs were given, but {image.path} has {channels} channel(s). "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine import devices
 from napari_deconv.engine.job import Step
-from napari_deconv.engine.memory import available
+from napari_deconv.engine.memory import SHARE, available
 from napari_deconv.errors import DeconvolutionError, JobError, ParameterError
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ _TICK = 0.2
 _GONE = ("lost", "cancelled")
 # How often a task may lose its worker before it is taken for the cause.
 _LOSSES = 3
-# Share of a worker's memory that a block may take.
-_SHARE = 0.6
 # A process works on one block at a time, whatever dask's number of threads.
 _one_at_a_time = threading.Lock()
 
@@ -142,7 +140,7 @@ class Cluster:
         limits = [each["memory_limit"] for each in told if each.get("memory_limit")]
         if self._cluster is not None or not limits:
             limits.append(available() / self.workers)
-        return float(_SHARE * min(limits) / 1e9)
+        return float(SHARE * min(limits) / 1e9)
 
     def runner(
         self,

@@ -15,6 +15,7 @@ from napari_deconv.engine.blind import find_psf
 from napari_deconv.engine.blocks import Piece, Settled, Work
 from napari_deconv.engine.exchange import Store, begins_flat, flat_levels
 from napari_deconv.engine.forecast import forecast
+from napari_deconv.engine.memory import SHARE
 from napari_deconv.engine.options import OF_ITERATIONS, stopping_rule
 from napari_deconv.engine.problem import Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 _SHORTEST = 0.05
 # What a PSF that was found is taken to be wrong by at most: what psf_error may be.
 _LARGEST_ERROR = 0.5
-# Share of the free memory that a job takes unless it is told otherwise.
-_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -529,18 +528,23 @@ class Job:
             psf_sha256=digest(psf),
         )
 
+    @property
+    def memory_limit(self) -> float | None:
+        """GB that the job may take, where that was told."""
+        return self._problem.options.memory_limit
+
     @cached_property
-    def memory_allowed(self) -> float:
+    def _memory_allowed(self) -> float:
         """Bytes that the job may take: the limit that was set, or a share of what was free.
 
         Looked up once: what the job itself holds later is not to be taken off a second time.
         """
-        limit = self._problem.options.memory_limit
-        return limit * 1e9 if limit is not None else _SHARE * devices.free_memory(self._device)
+        limit = self.memory_limit
+        return limit * 1e9 if limit is not None else SHARE * devices.free_memory(self._device)
 
     def _budget(self) -> float:
         """Return the bytes that a block may take; what is needed anyway is taken off."""
-        whole = self.memory_allowed
+        whole = self._memory_allowed
         beside = self._problem.beside(self._device, to_file=self.to_file)
         return max(0.0, whole - beside) * self._shrink
 
@@ -552,7 +556,7 @@ class Job:
         need = demand.bytes(demand.outer(tile, problem.source.spatial_shape))
         if need > budget:
             most = problem.options.memory_limit
-            allowed = f"the {most:g} GB allowed" if most else f"{_SHARE:.0%} of what is free"
+            allowed = f"the {most:g} GB allowed" if most else f"{SHARE:.0%} of what is free"
             beside = problem.beside(self._device, to_file=self.to_file)
             words = (
                 f"The job takes about {(need + beside) / 1e9:.2g} GB, which is more than {allowed}"

@@ -14,6 +14,29 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _MMAP_THRESHOLD, _LARGE = -3, 4 << 20
 
 
+# Share of the memory that is free that a job takes unless it is told otherwise.
+SHARE = 0.6
+
+
+def outgrows(voxels: int, lazy_bytes: int, memory_limit: float | None) -> bool:
+    """Tell whether a result had better be written as it is made.
+
+    It had where it takes more than a quarter of the memory that a job may take, or where the image,
+    which takes none, would.
+
+    Parameters
+    ----------
+    voxels
+        Of the result.
+    lazy_bytes
+        Of an image that is not in memory; 0 for one that is.
+    memory_limit
+        GB that the job may take, if anybody has said so.
+    """
+    allowed = SHARE * available() if memory_limit is None else 1e9 * memory_limit
+    return max(4 * voxels, lazy_bytes) > allowed / 4
+
+
 def available() -> int:
     """Return how many bytes are free to this process."""
     import psutil

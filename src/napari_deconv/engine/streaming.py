@@ -15,6 +15,7 @@ from napari_deconv.engine.blocks import Place, Settled, Work
 from napari_deconv.engine.exchange import Store
 from napari_deconv.engine.job import Job, Step
 from napari_deconv.engine.journal import Journal
+from napari_deconv.engine.memory import outgrows
 from napari_deconv.errors import FileError, JobError
 from napari_deconv.io import Channel, check_output_suffix, check_target
 from napari_deconv.io.blockwise import TiffTarget, ZarrTarget
@@ -168,14 +169,10 @@ def stream(
 
 
 def is_large(job: Job) -> bool:
-    """Whether a job's result had better be written as it is made.
-
-    It had where the result takes more than a quarter of the memory that the job may take, or a
-    lazy image, which takes none, would.
-    """
-    share = job.memory_allowed / 4
-    lazy = 0 if job.source.in_memory else job.source.nbytes
-    return max(4 * int(np.prod(job.source.shape, dtype=np.int64)), lazy) > share
+    """Whether a job's result had better be written as it is made."""
+    source = job.source
+    voxels = int(np.prod(source.shape, dtype=np.int64))
+    return outgrows(voxels, 0 if source.in_memory else source.nbytes, job.memory_limit)
 
 
 def unfinished_blocks(path: str | PathLike[str]) -> tuple[int, int] | None:

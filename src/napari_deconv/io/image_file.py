@@ -116,6 +116,11 @@ class ImageFile:
         return dtype
 
     @property
+    def channel_count(self) -> int:
+        """How many channels there are."""
+        return int(self.data.shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    @property
     def spatial_axes(self) -> str:
         """``"ZYX"`` or ``"YX"``."""
         return "ZYX" if "Z" in self.axes else "YX"

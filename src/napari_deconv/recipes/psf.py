@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_deconv.errors import InputError, ParameterError
+from napari_deconv.io.companions import check_dimensions, psfs_in
 from napari_deconv.registry import (
     Parameter,
     Range,
@@ -276,11 +275,7 @@ def _from_file(
         variant = VariantPsf.load(path)
         return [variant], None
     arrays, told = _stored(path, path.stat().st_mtime_ns if path.exists() else 0)
-    if arrays[0].ndim == 3 and "Z" not in image.axes:
-        raise InputError(
-            f"{path} has three dimensions, {image.path} has planes without a z axis. Use a "
-            'two-dimensional PSF, or name the image\'s axes, such as "axes: ZYX".'
-        )
+    check_dimensions(path, arrays, image)
     return arrays, spacing or told
 
 
@@ -291,10 +286,7 @@ def _stored(path: Path, changed: int) -> tuple[list[Any], tuple[float, ...] | No
 
     del changed
     file = read_image(path)
-    if "T" in file.axes and file.data.shape[file.axes.index("T")] > 1:
-        raise InputError(f"{path} is a time series; a PSF has Z, Y, X, or C before them.")
-    shape = file.data.shape[-len(file.spatial_axes) :]
-    return list(np.reshape(file.data, (-1, *shape))), file.spacing
+    return psfs_in(file), file.spacing
 
 
 @lru_cache(maxsize=8)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.errors import InputError
+from napari_deconv.io import read_image
+from napari_deconv.io.companions import background_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from napari_deconv.engine import Job
     from napari_deconv.io import ImageFile
@@ -81,10 +82,10 @@ def shares(
     InputError
         When the recipe does not tell about a channel, or its PSF does not fit the image.
     """
-    channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    channels = image.channel_count
     treatments = [_treatment_of(recipe, image, channel) for channel in range(channels)]
     files = {each.background for each in treatments if each.background is not None}
-    backgrounds = {file: _background(file, image) for file in files}
+    backgrounds = {file: background_in(read_image(file), image) for file in files}
     single = []
     for channel, treatment in enumerate(treatments):
         given = dict(options or {})
@@ -107,7 +108,7 @@ def _treatment_of(recipe: Recipe, image: ImageFile, channel: int) -> Treatment:
     """Return how a channel is treated, after a look whether the recipe and the image agree."""
     if recipe.treatments[0].channel is None:
         return recipe.treatments[0]
-    count = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    count = image.channel_count
     names = dict(enumerate(image.channel_names))
     for treatment in recipe.treatments:
         told = treatment.channel
@@ -175,25 +176,13 @@ def _own(found: list[Any], image: ImageFile, channel: int) -> Any:
     """Return a channel's PSF out of those in a file."""
     if len(found) == 1:
         return found[0]
-    count = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    count = image.channel_count
     if len(found) != count:
         raise InputError(
             f"The PSF's file has {len(found)} channels, {image.path} has {count}: they have to be "
             "the same, or the PSF has to be one for all."
         )
     return found[channel]
-
-
-def _background(path: Path, image: ImageFile) -> Any:
-    from napari_deconv.io import read_image
-
-    file = read_image(path)
-    if file.data.shape != image.data.shape:
-        raise InputError(
-            f"The background {file.path} has the shape {file.data.shape}, {image.path} "
-            f"{image.data.shape}: they have to be the same."
-        )
-    return file.data
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -41,7 +41,7 @@ from napari_deconv.widgets.noise_field import NoiseFromRegion
 from napari_deconv.widgets.recipe import Recipe, as_command, as_python
 from napari_deconv.widgets.recipe_menu import RecipeMenu
 from napari_deconv.widgets.source_row import SourceRow
-from napari_deconv.widgets.streamed import StreamedRestoration, ask_for_file, outgrows
+from napari_deconv.widgets.streamed import StreamedRestoration, ask_for_file, goes_to_a_file
 from napari_deconv.widgets.strength_field import StrengthField
 from napari_deconv.widgets.strip import Strip, duration
 from napari_deconv.widgets.sweeping import Sweeping
@@ -262,7 +262,7 @@ class DeconvolutionWidget(Dock):
         arrays = psf_arrays(self.psf_layer)
         if preview:
             task = self._preview(image, psf, arrays, options)
-        elif outgrows(image, options.get("memory_limit")):
+        elif goes_to_a_file(image, options.get("memory_limit")):
             path = ask_for_file(self, image, self.chosen_method.id)
             if path is None:
                 return None

@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from napari_deconv.io.lazy import StoredArray
     from napari_deconv.widgets.layers import Snapshot
 
-# Share of the free memory that a result, and the image while it is read, may take.
-_COMFORTABLE = 0.15
 # Seconds between two looks at a file that fills.
 _OFTEN = 2.0
 
 
-def outgrows(image: Snapshot, memory_limit: float | None) -> bool:
+def goes_to_a_file(image: Snapshot, memory_limit: float | None) -> bool:
     """Whether the result had better go to a file.
 
     Parameters
@@ -39,13 +37,12 @@ def outgrows(image: Snapshot, memory_limit: float | None) -> bool:
     memory_limit
         GB that the user allows, if they do.
     """
-    from napari_deconv.engine.memory import available
+    from napari_deconv.engine.memory import outgrows
 
-    limit = available() if memory_limit is None else 1e9 * memory_limit
-    in_memory = isinstance(image.data, np.ndarray)
     voxels = int(np.prod(image.shape, dtype=np.int64))
-    needed = voxels * max(4, 0 if in_memory else np.dtype(image.data.dtype).itemsize)
-    return needed > _COMFORTABLE * limit
+    in_memory = isinstance(image.data, np.ndarray)
+    lazy_bytes = 0 if in_memory else voxels * np.dtype(image.data.dtype).itemsize
+    return outgrows(voxels, lazy_bytes, memory_limit)
 
 
 def ask_for_file(parent: QWidget, image: Snapshot, method: str) -> Path | None:
