@@ -379,7 +379,8 @@ class Method(Entry):
         How far beyond a tile it has to see, in sizes of the PSF. A margin is in voxels, and reaches
         beyond the image's own borders, too, where its mirror image lies.
     grid
-        Voxels whose multiples a tile has to start at, along each axis.
+        Voxels whose multiples a tile has to start at, along each axis, and an extended estimate
+        has to have.
     arrays
         Float32 arrays it holds beyond its data and the operator's own, as a function of its
         parameters: (on the estimate's grid, on the data's grid). For the memory forecast.

@@ -13,7 +13,7 @@ from napari_deconv.methods.ista import ista
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.wavelets import WaveletTransform
 from napari_deconv.simulation import phantoms
-from problems import gaussian_psf, spots
+from problems import gaussian_psf, relative_rmse, spots
 
 METHODS = [ista, fista]
 BORDERS = ["extended", "reflect", "circular", "zero"]
@@ -256,3 +256,14 @@ def test_through_the_engine(name):
     assert not np.allclose(one, other, rtol=1e-3)
     with pytest.raises(ParameterError, match="haar, spline-1"):
         nd.restore(data.numpy(), name, psf=psf, wavelet="bior2.2")
+
+
+def test_blocks_agree_with_the_whole():
+    """Steps are the same everywhere, and the wavelets' grid closes around the image and a block."""
+    shape = (16, 250, 90)
+    data, _, _ = problem(100, shape, dtype=torch.float32, sigma=1.5)
+    options = {"iterations": 30, "strength": 0.1, "gain": 1.0}
+    psf = gaussian_psf((9, 11, 11), 1.5)
+    whole = nd.restore(data.numpy(), "fista", psf, **options)
+    blocks = nd.restore(data.numpy(), "fista", psf, tiles=(16, 128, 90), **options)
+    assert relative_rmse(blocks, whole) <= 2e-3

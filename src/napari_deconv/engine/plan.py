@@ -85,10 +85,14 @@ class Demand:
             for c, n, h in zip(core, shape, self.halo, strict=True)
         )
 
+    def grid(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of the Fourier transforms on a block of this shape."""
+        return grid_shape(shape, self.kernel_shape, self.origin, self.borders, self.method.grid)
+
     def bytes(self, shape: Sequence[int], *, copies: bool = True) -> int:
         """Return the peak memory of a block of this shape, in bytes."""
         borders: Borders = self.borders
-        grid = grid_shape(shape, self.kernel_shape, self.origin, borders)
+        grid = self.grid(shape)
         voxels = math.prod(shape)
         whole = math.prod(grid[:-1]) * (grid[-1] + 2)
         estimate = whole if borders == "extended" else voxels
@@ -207,7 +211,7 @@ def pace(demand: Demand, shape: Sequence[int]) -> Pace:
     """Measure how long the work on a block of this shape takes, on a smaller one if need be."""
     import torch
 
-    grid = grid_shape(shape, demand.kernel_shape, demand.origin, demand.borders)
+    grid = demand.grid(shape)
     trial = list(grid)
     while math.prod(trial) > _LARGEST_TRIAL:
         longest = int(np.argmax(trial))
@@ -242,7 +246,7 @@ def work(demand: Demand, shape: Sequence[int], tile: Sequence[int]) -> float:
         return int(last - first if beyond else min(last, length) - max(first, 0))
 
     def weight(outer: Sequence[int]) -> float:
-        return _work(grid_shape(outer, demand.kernel_shape, demand.origin, demand.borders))
+        return _work(demand.grid(outer))
 
     blocks = sum(
         weight([read(*each) for each in zip(core, demand.halo, shape, strict=True)])

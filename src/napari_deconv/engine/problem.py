@@ -257,7 +257,7 @@ class Problem:
         if reads_beyond(self.method, borders) and not around:
             # What a filter takes to be beyond the whole image: then a piece sees the same.
             whole = self.source.whole_shape
-            grid = grid_shape(whole, kernel.array.shape, kernel.origin, borders)
+            grid = grid_shape(whole, kernel.array.shape, kernel.origin, borders, self.method.grid)
             margins = [g - n for g, n in zip(grid, whole, strict=True)]
         data = self.source.read(frame, outer, beyond, margins)
         floor: NDArray[np.float32] | float
@@ -343,7 +343,7 @@ class Problem:
         kernel = block.kernel
         varies = isinstance(kernel, VariantKernel)
         place = block.start if varies else ()
-        key = (id(kernel), tuple(shape), block.borders, place, str(device))
+        key = (id(kernel), tuple(shape), block.borders, place, self.method.grid, str(device))
         if self._blur is None or self._blur[0] != key:
             self._blur = None  # before the next one asks for memory
             self._blur = (key, self._operator(block, shape, device))
@@ -361,10 +361,17 @@ class Problem:
                 origin=kernel.origin,
                 start=block.start,
                 spacing=spacing,
+                multiple=self.method.grid,
                 device=device,
             )
         return Convolution(
-            kernel.array, shape, block.borders, origin=kernel.origin, spacing=spacing, device=device
+            kernel.array,
+            shape,
+            block.borders,
+            origin=kernel.origin,
+            spacing=spacing,
+            multiple=self.method.grid,
+            device=device,
         )
 
     def forget(self) -> None:

@@ -52,6 +52,9 @@ class Convolution:
         Index of the PSF's origin on every axis; ``n // 2`` by default.
     spacing
         Voxel size (um) on every axis, for priors that measure slopes; equal when not given.
+    multiple
+        Number of whose multiples the estimate's lengths are, along borders that extend it: for
+        methods whose own grid has to close around it.
     device, dtype
         Where and how precisely to compute; CPU and float32 by default.
 
@@ -90,6 +93,7 @@ class Convolution:
         *,
         origin: Sequence[int] | None = None,
         spacing: Sequence[float] | None = None,
+        multiple: int = 1,
         device: device | str = "cpu",
         dtype: dtype | None = None,
     ) -> None:
@@ -107,7 +111,8 @@ class Convolution:
         self._kernel = psf, tuple(origin)
         self.psf_shape = psf.shape
         self.psf_origin = tuple(int(o) for o in origin)
-        self.grid = grid_shape(self.data_shape, psf.shape, origin, self.borders)
+        self.multiple = multiple
+        self.grid = grid_shape(self.data_shape, psf.shape, origin, self.borders, multiple)
         self.object_shape = tuple(
             g if word == "extended" else n
             for word, g, n in zip(self.borders, self.grid, self.data_shape, strict=True)
@@ -173,6 +178,7 @@ class Convolution:
             self._cut_borders(shape),
             origin=origin,
             spacing=self.spacing,
+            multiple=self.multiple,
             device=self.device,
             dtype=self.dtype,
         )
@@ -307,8 +313,12 @@ def grid_shape(
     psf_shape: Sequence[int],
     origin: Sequence[int],
     borders: Borders | Sequence[Borders],
+    multiple: int = 1,
 ) -> tuple[int, ...]:
-    """Return the shape of the Fourier transforms that a convolution needs."""
+    """Return the shape of the Fourier transforms that a convolution needs.
+
+    Along borders that are not circular they are multiples of a number.
+    """
     grid = []
     words = each_axis(borders, len(shape))
     for length, support, centre, word in zip(shape, psf_shape, origin, words, strict=True):
@@ -317,7 +327,7 @@ def grid_shape(
             continue
         ahead, behind = centre, support - 1 - centre
         margin = max(ahead, behind) if word == "zero" else ahead + behind
-        grid.append(fft.fast_length(length + margin))
+        grid.append(fft.fast_length(length + margin, multiple))
     return tuple(grid)
 
 

@@ -11,6 +11,7 @@ its absence an error. :func:`backend` tells which one is used, and why.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import sys
@@ -33,11 +34,12 @@ class Backend(NamedTuple):
     reason: str
 
 
-def fast_length(minimum: int) -> int:
-    """Return the next even length without prime factors above seven."""
-    length = max(2, minimum + minimum % 2)
+def fast_length(minimum: int, multiple: int = 1) -> int:
+    """Return the next even length without prime factors above seven, a multiple of a number."""
+    step = math.lcm(2, multiple)
+    length = max(step, -(-minimum // step) * step)
     while _strip(length) != 1:
-        length += 2
+        length += step
     return length
 
 

@@ -49,7 +49,7 @@ class ProductConvolution(Convolution):
     weights
         Maps a_k: called with the places (voxels of the image) along each axis, it returns them at
         all combinations (k, ..., y, x), an axis along which they do not change having length 1.
-    shape, borders, spacing, device, dtype
+    shape, borders, spacing, multiple, device, dtype
         As for :class:`Convolution`.
     order
         Whether light is weighed where it comes from or where it arrives.
@@ -79,6 +79,7 @@ class ProductConvolution(Convolution):
         origin: Sequence[int] | None = None,
         start: Sequence[int] | None = None,
         spacing: Sequence[float] | None = None,
+        multiple: int = 1,
         device: device | str = "cpu",
         dtype: dtype | None = None,
     ) -> None:
@@ -92,7 +93,14 @@ class ProductConvolution(Convolution):
         shares = weights(places).reshape(len(components), -1).mean(axis=1)
         mean = np.tensordot(shares, components, 1)
         super().__init__(
-            mean, shape, borders, origin=origin, spacing=spacing, device=device, dtype=dtype
+            mean,
+            shape,
+            borders,
+            origin=origin,
+            spacing=spacing,
+            multiple=multiple,
+            device=device,
+            dtype=dtype,
         )
 
     def _prepare(self, psf: NDArray[np.floating], origin: Sequence[int]) -> None:
@@ -143,6 +151,7 @@ class ProductConvolution(Convolution):
             origin=self._kernel[1],
             start=[a + b for a, b in zip(self._start, first, strict=True)],
             spacing=self.spacing,
+            multiple=self.multiple,
             device=self.device,
             dtype=self.dtype,
         )
