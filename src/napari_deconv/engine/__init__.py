@@ -1,6 +1,7 @@
 """Runs a method over an array, of any size, anywhere."""
 
-from napari_deconv.engine.job import Details, Job, Step
+from napari_deconv.engine.details import Details, Step
+from napari_deconv.engine.job import Job
 from napari_deconv.engine.options import Options
 from napari_deconv.engine.plan import Forecast
 from napari_deconv.engine.restore import restore

@@ -15,7 +15,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.engine import devices
-from napari_deconv.engine.job import Step
+from napari_deconv.engine.details import Step
 from napari_deconv.engine.memory import SHARE, available
 from napari_deconv.errors import DeconvolutionError, JobError, ParameterError
 

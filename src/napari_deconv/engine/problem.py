@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,14 @@ import numpy as np
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
 from napari_deconv.engine.exchange import plain_parameters
+from napari_deconv.engine.kernels import (
+    VariantKernel,
+    maps_of,
+    no_blur,
+    psfs_of,
+    ready_kernel,
+    spacing_of,
+)
 from napari_deconv.engine.options import Options, parameters_for
 from napari_deconv.engine.plan import Demand, choose_tiles, on_grid, reads_around, reads_beyond
 from napari_deconv.engine.run import Run
@@ -20,7 +28,6 @@ from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.engine.statistics import effective_offset
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.operators.convolution import Convolution, grid_shape
-from napari_deconv.operators.kernel import Kernel, prepare_kernel
 from napari_deconv.operators.product_convolution import ProductConvolution
 from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import Method, check_parameters, parameters_of
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 
     from napari_deconv.engine.stopping import Rule
     from napari_deconv.operators.convolution import Borders
+    from napari_deconv.operators.kernel import Kernel
 
 # Voxels of the region on which automatic values are found.
 REPRESENTATIVE = 2_000_000
@@ -68,32 +76,6 @@ class Block:
     borders: tuple[Borders, ...]
     inner: tuple[slice, ...]
     start: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class VariantKernel(Kernel):
-    """A PSF that changes from place to place, ready for use; ``array`` is the mean one.
-
-    Attributes
-    ----------
-    components
-        Eigen-PSFs, cut as the mean one is.
-    model
-        Tells their weights at the places of the image.
-    circular
-        Whether the image repeats itself.
-    """
-
-    components: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    model: VariantPsf | None = None
-    circular: bool = False
-
-    def weights(self, places: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the maps at places of the image."""
-        assert self.model is not None
-        if self.circular:
-            places = [p % n for p, n in zip(places, self.model.image_shape, strict=True)]
-        return self.model.weights(places)
 
 
 class Problem:
@@ -148,7 +130,7 @@ class Problem:
         self.warnings: list[str] = [method.warning] if method.warning else []
         self.has_psf = bool(psfs)
         finds = method.finds_psf is not None
-        self._use([self._kernel(p) for p in psfs] or [_no_blur(ndim, _FOUND if finds else 1)])
+        self._use([self._kernel(p) for p in psfs] or [no_blur(ndim, _FOUND if finds else 1)])
         if isinstance(background, str) and level is not None:
             background = level
         self._floor_source = self._background(background, image, region)
@@ -202,7 +184,7 @@ class Problem:
     @property
     def spacing(self) -> tuple[float, ...] | None:
         """Voxel size on the spatial axes, um, where it was given."""
-        return self._spacing(self.options.spacing)
+        return spacing_of(self.options.spacing, len(self.source.spatial_shape))
 
     def psf_digest(self) -> str:
         """Return a digest of the kernels as they are used."""
@@ -223,7 +205,7 @@ class Problem:
         if self.method.iterative:
             parameters["iterations"] = self.options.iterations
         borders = self.options.borders
-        maps = max((_maps_of(k) for k in self.kernels), default=(1, 0))
+        maps = max((maps_of(k) for k in self.kernels), default=(1, 0))
         return Demand(self.method, parameters, shape, origin, borders, device, self.halo, *maps)
 
     def tile(self, device: device, budget: float, *, to_file: bool = False) -> tuple[int, ...]:
@@ -350,7 +332,7 @@ class Problem:
         return self._blur[1]
 
     def _operator(self, block: Block, shape: Sequence[int], device: device) -> Convolution:
-        kernel, spacing = block.kernel, self._spacing(self.options.spacing)
+        kernel, spacing = block.kernel, self.spacing
         if isinstance(kernel, VariantKernel) and kernel.model is not None:
             return ProductConvolution(
                 kernel.components,
@@ -485,68 +467,12 @@ class Problem:
             return max(effective_offset(noise), 0.0)
         return float(self.options.offset)
 
-    def _spacing(self, given: Sequence[float] | None) -> tuple[float, ...] | None:
-        if given is None:
-            return None
-        ndim = len(self.source.spatial_shape)
-        if len(given) == 1:
-            return tuple(given) * ndim
-        if len(given) < ndim:
-            raise ParameterError(f"spacing {tuple(given)} needs {ndim} numbers, one for each axis.")
-        return tuple(given)[-ndim:]
-
     def _kernel(self, psf: NDArray[Any] | VariantPsf) -> Kernel:
-        if isinstance(psf, VariantPsf):
-            return self._variant_kernel(psf)
-        options = self.options
-        circular = options.borders == "circular"
-        kernel = prepare_kernel(
-            psf,
-            centre=options.psf_centre,
-            background=options.psf_background,
-            spacing=self._spacing(options.spacing),
-            psf_spacing=self._spacing(options.psf_spacing),
-            # A circular image costs the same whatever the PSF's size.
-            energy=1.0 if circular else options.psf_energy,
-            reach=None if circular else [n - 1 for n in self.source.spatial_shape],
-        )
+        kernel = ready_kernel(psf, self.options, self.source)
         self.notes += [words for words in kernel.notes if words not in self.notes]
         for words in kernel.warnings:
             self.warn(words)
         return kernel
-
-    def _variant_kernel(self, psf: VariantPsf) -> VariantKernel:
-        """Cut the eigen-PSFs as the mean PSF is cut, and scale them with it."""
-        options, whole = self.options, self.source.whole_shape
-        if psf.image_shape != whole:
-            raise InputError(
-                f"The space-variant PSF was made for images of {psf.image_shape} voxels, but this "
-                f"one has {whole}. Make it for this image, or take its part (VariantPsf.part)."
-            )
-        given = self._spacing(options.spacing)
-        if given and psf.spacing and not np.allclose(given, psf.spacing, rtol=5e-3, atol=0):
-            raise InputError(
-                f"The space-variant PSF has voxels of {psf.spacing} um, but the image's are "
-                f"{given} um. Make it at the image's voxel size."
-            )
-        if options.psf_centre != "index":
-            raise ParameterError(
-                "The origin of a space-variant PSF is at index n // 2: leave psf_centre at 'index'."
-            )
-        mean = self._kernel(psf.mean)
-        starts = [n // 2 - o for n, o in zip(psf.mean.shape, mean.origin, strict=True)]
-        cut = tuple(slice(a, a + n) for a, n in zip(starts, mean.array.shape, strict=True))
-        components = psf.components[(slice(None), *cut)].astype(np.float64)
-        components /= float(psf.mean[cut].sum(dtype=np.float64))
-        return VariantKernel(
-            mean.array,
-            mean.origin,
-            mean.notes,
-            mean.warnings,
-            components,
-            psf,
-            options.borders == "circular",
-        )
 
     def _background(
         self, background: Any, image: Any, region: Sequence[slice] | None
@@ -587,63 +513,3 @@ def _refuse_constant(image: Any) -> None:
         raise InputError(
             f"The image is constant (every value is {image.flat[0]}): there is nothing to restore."
         )
-
-
-def _no_blur(ndim: int, side: int = 1) -> Kernel:
-    """Return the kernel of a convolution that changes nothing, as large as one that will."""
-    kernel = np.zeros((side,) * ndim)
-    kernel[(side // 2,) * ndim] = 1
-    return Kernel(kernel, (side // 2,) * ndim)
-
-
-def _maps_of(kernel: Kernel) -> tuple[int, int]:
-    """Return how many eigen-PSFs there are, and how many of their maps fill the whole image."""
-    if not isinstance(kernel, VariantKernel) or kernel.model is None:
-        return 1, 0
-    count = len(kernel.components)
-    return count, count if all(len(nodes) > 1 for nodes in kernel.model.places) else 0
-
-
-def psfs_of(psf: Any, image: Any) -> tuple[list[Any], Any]:
-    """Return the PSFs, and the function that tells a frame's."""
-    if psf is None:
-        return [], lambda frame: 0
-    if isinstance(psf, VariantPsf):
-        return [psf], lambda frame: 0
-    if isinstance(psf, (list, tuple)) and psf and _is_psf(psf[0]):
-        arrays = [p if isinstance(p, VariantPsf) else np.asarray(p) for p in psf]
-        if len({a.ndim for a in arrays}) > 1:
-            raise InputError("The PSFs have different numbers of axes.")
-        leading = np.ndim(image) - arrays[0].ndim
-        channels = np.shape(image)[leading - 1] if leading > 0 else 1
-        if len(arrays) not in (1, channels):
-            raise InputError(
-                f"There are {len(arrays)} PSFs for {channels} channels; give one, or one for each."
-            )
-        return arrays, lambda frame: frame[-1] if len(arrays) > 1 else 0
-    array = np.asarray(psf)
-    if array.ndim <= 3:
-        return [array], lambda frame: 0
-    leading_shape = array.shape[:-3]
-    arrays = list(array.reshape(-1, *array.shape[-3:]))
-    image_leading = np.shape(image)[:-3]
-    try:
-        fits = np.broadcast_shapes(leading_shape, image_leading) == image_leading
-    except ValueError:
-        fits = False
-    if not fits:
-        raise InputError(
-            f"A PSF of shape {array.shape} does not go with an image of shape {np.shape(image)}: "
-            "its axes before Z have to be those of the image."
-        )
-
-    def index(frame: tuple[int, ...]) -> int:
-        own = frame[len(frame) - len(leading_shape) :]
-        place = tuple(0 if n == 1 else i for i, n in zip(own, leading_shape, strict=True))
-        return int(np.ravel_multi_index(place, leading_shape))
-
-    return arrays, index
-
-
-def _is_psf(thing: Any) -> bool:
-    return isinstance(thing, VariantPsf) or np.ndim(thing) >= 2

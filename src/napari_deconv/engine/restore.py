@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_deconv.engine.job import Details, Step
+    from napari_deconv.engine.details import Details, Step
 
 
 @overload
@@ -78,7 +78,7 @@ def restore(
     details
         Return what came out besides, too.
     callback
-        Called with a :class:`~napari_deconv.engine.job.Step` at most twenty times a second; an
+        Called with a :class:`~napari_deconv.engine.details.Step` at most twenty times a second; an
         exception that it raises ends the job and goes on to the caller.
     output
         A file (``.ome.zarr`` or ``.tif``) that the result is written to block by block as it is

@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_deconv.engine import devices, memory
 from napari_deconv.engine.blocks import Place, Settled, Work
+from napari_deconv.engine.details import Step
 from napari_deconv.engine.exchange import Store
-from napari_deconv.engine.job import Job, Step
 from napari_deconv.engine.journal import Journal
 from napari_deconv.engine.memory import outgrows
 from napari_deconv.errors import FileError, JobError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_deconv.engine.job import Job
     from napari_deconv.engine.source import Source
 
 # Options that tell how a result is computed, but not what it is.

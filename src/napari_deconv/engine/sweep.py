@@ -12,9 +12,9 @@ import numpy as np
 
 from napari_deconv.arrays import as_image
 from napari_deconv.assessment.noise import Noise
-from napari_deconv.engine.job import Job, Step
+from napari_deconv.engine.job import Job
+from napari_deconv.engine.kernels import psfs_of
 from napari_deconv.engine.options import OF_ITERATIONS, parameters_for
-from napari_deconv.engine.problem import psfs_of
 from napari_deconv.engine.settings import Setting, multiplied
 from napari_deconv.engine.statistics import HELD_OUT_SHARE, held_out_likelihood
 from napari_deconv.engine.stopping import split_photons
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_deconv.engine.details import Step
 
 # How far around the region the image is seen, in sizes of the PSF. A wide PSF brings light from
 # farther away, but to see all of it takes ten times as long, and it tells settings apart no better.
