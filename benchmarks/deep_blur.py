@@ -1,6 +1,6 @@
 """deep-blur's restoration: what the PSF that was found is worth, and blur that varies.
 
-    python benchmarks/deep_blur.py DATA [--part restoration|variant|time] [--cases 8] [--json FILE]
+    python benchmarks/deep_blur.py DATA [--part restoration|variant|field|time] [--cases 8]
 
 Objects and PSFs are those of ``identification.py``, coefficients evenly between -0.15 and 0.15
 waves. What is blurred is larger than what is seen, so borders are true. SSIM is that of
@@ -23,6 +23,8 @@ import napari_deconv as nd
 from identification import MODES, SIDE, SIGMAS, microscopy, photographs, psf_of, signal
 
 AMPLITUDE = 0.15
+# Largest constant, slopes and curvatures of a field's coefficients, in 0.1 waves.
+_WILD, _MILD = (1, 0.7, 0.7, 0.5, 0.5, 0.5), (1, 0.35, 0.35, 0.2, 0.2, 0.2)
 
 Image = Any
 
@@ -30,18 +32,21 @@ Image = Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder of the test images")
-    parser.add_argument("--part", choices=("restoration", "variant", "time"), nargs="*")
+    parser.add_argument("--part", choices=("restoration", "variant", "field", "time"), nargs="*")
     parser.add_argument("--cases", type=int, default=8, help="images of each kind")
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 480])
+    parser.add_argument("--sigmas", type=float, nargs="*", default=[0.003, 0.02])
     parser.add_argument("--weights", default="small")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found: dict[str, Any] = {}
-    wanted = given.part or ("restoration", "variant", "time")
+    wanted = given.part or ("restoration", "variant", "field", "time")
     if "restoration" in wanted:
         found["restoration"] = restoration(given)
     if "variant" in wanted:
         found["variant"] = variant(given)
+    if "field" in wanted:
+        found["field"] = field(given)
     if "time" in wanted:
         found["time"] = seconds(given)
     if given.json:
@@ -143,6 +148,63 @@ def variant(given: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def field(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Find a field in the image and restore with it, beside one PSF for all of the image."""
+    rows = []
+    for kind, objects in (
+        ("photographs", photographs(given.data)),
+        ("microscopy", microscopy(given.data)),
+    ):
+        for sigma in given.sigmas:
+            scores = [
+                _field_found(thing, number, sigma, given.weights)
+                for number, thing in enumerate(parts(objects, max(given.sizes), given.cases))
+            ]
+            mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
+            rows.append({"kind": kind, "sigma": sigma, "n": len(scores)} | mean)
+            names = list(rows[-1])
+            harness.table(f"a field, {kind}", names, [[rows[-1][n] for n in names]])
+    return rows
+
+
+def _field_found(thing: Image, number: int, sigma: float, weights: str) -> dict[str, float]:
+    random = np.random.default_rng([number, 6])
+    places, psfs = smooth_field(random, thing.shape, _MILD)
+    model = nd.VariantPsf.from_psfs(psfs, places, thing.shape, terms=5, align=False)
+    image, inner = varied(thing, model)
+    truth, part = thing[inner], model.part([s.start for s in inner], image.shape)
+    image = (image + sigma * random.standard_normal(image.shape)).astype(np.float32)
+    began = time.process_time()
+    found = nd.identify_field(image)
+    took = time.process_time() - began
+    one = nd.identify(image)
+    where = [(y, x) for y in found.places[0] for x in found.places[1]]
+
+    def decibels(psf_at: Any) -> float:
+        return float(np.mean([signal(psf_at(at), part.at(at)) for at in where]))
+
+    def ssim(method: str, psf: Any, **options: Any) -> float:
+        return float(nd.assess(nd.restore(image, method, psf, **options), reference=truth).ssim)
+
+    error = min(0.5, 10 ** (-found.expected_snr / 20))
+    blind = nd.restore(image, "deep-blur", weights=weights)
+    return {
+        "residual": model.residual,
+        "degree": found.degree,
+        "field, dB": decibels(found.psf.at),
+        "expected, dB": found.expected_snr,
+        "one PSF, dB": decibels(lambda at: one.psf),
+        "true mean, dB": decibels(lambda at: part.mean),
+        "blurred": float(nd.assess(image, reference=truth).ssim),
+        "deep-blur, field": ssim("deep-blur", found.psf, weights=weights, psf_error=error),
+        "deep-blur, one": float(nd.assess(blind, reference=truth).ssim),
+        "deep-blur, true": ssim("deep-blur", part, weights=weights, psf_error=0.02),
+        "rl, field": ssim("richardson-lucy", found.psf),
+        "rl, one": ssim("richardson-lucy", one.psf),
+        "s": took,
+    }
+
+
 def seconds(given: argparse.Namespace) -> dict[str, float]:
     """Time 512 x 512, after a first run that loads everything; on the clock and the processor's.
 
@@ -187,13 +249,15 @@ def seen(thing: Image, psf: Image) -> tuple[Image, Image]:
     return fftconvolve(thing, psf, "valid"), thing[margin:-margin, margin:-margin]
 
 
-def smooth_field(random: np.random.Generator, shape: tuple[int, ...]) -> tuple[Image, Image]:
+def smooth_field(
+    random: np.random.Generator, shape: tuple[int, ...], largest: Image = _WILD
+) -> tuple[Image, Image]:
     """Return places on a grid, and PSFs whose aberrations grow linearly and squarely there."""
     axes = [np.linspace(0, n - 1, 5) for n in shape]
     places = np.stack([g.ravel() for g in np.meshgrid(*axes, indexing="ij")], 1)
     y, x = ((places / (np.array(shape) - 1)) * 2 - 1).T
     terms = np.stack([np.ones_like(x), x, y, x * x - 0.5, y * y - 0.5, x * y])
-    field = random.uniform(-1, 1, (len(MODES), len(terms))) * [1, 0.7, 0.7, 0.5, 0.5, 0.5]
+    field = random.uniform(-1, 1, (len(MODES), len(terms))) * largest
     coefficients = 0.1 * field @ terms
     return places, np.array([psf_of(c) for c in coefficients.T])
 

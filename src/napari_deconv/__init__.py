@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ParameterError,
     )
     from napari_deconv.identification.identify import identify
+    from napari_deconv.identification.identify_field import identify_field
     from napari_deconv.identification.result import Identification
     from napari_deconv.optics import Microscope, generate_psf
     from napari_deconv.optics.beads import average_beads, find_beads
@@ -50,6 +51,7 @@ __all__ = [
     "find_beads",
     "generate_psf",
     "identify",
+    "identify_field",
     "methods",
     "restore",
     "retrieve_pupil",
@@ -76,6 +78,7 @@ _HOMES = {
     "find_beads": "optics.beads",
     "generate_psf": "optics",
     "identify": "identification",
+    "identify_field": "identification",
     "methods": "registry",
     "restore": "engine",
     "retrieve_pupil": "optics.phase_retrieval",

@@ -1,9 +1,10 @@
 """Blind identification: the PSF and the aberrations of a microscope, found in an image.
 
-``identify(image, ...)`` returns an ``Identification``.
+``identify(image, ...)`` returns an ``Identification``; ``identify_field`` finds PSFs that change.
 """
 
 from napari_deconv.identification.identify import identify
+from napari_deconv.identification.identify_field import FieldIdentification, identify_field
 from napari_deconv.identification.result import Candidate, Identification
 
-__all__ = ["Candidate", "Identification", "identify"]
+__all__ = ["Candidate", "FieldIdentification", "Identification", "identify", "identify_field"]

@@ -22,6 +22,7 @@ from napari_deconv.identification.spectrum import Spectrum, transfer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_deconv.identification.field import FieldModel
     from napari_deconv.identification.prior import SpectrumPrior
 
 STARTS = 16
@@ -49,11 +50,14 @@ class Fit:
         Logarithm of how probable each is, (m,).
     samples
         Aberrations (m, s, mode) drawn around each as far as it may be off.
+    numbers
+        All that was sought, (m, unknown).
     """
 
     coefficients: Tensor
     evidence: Tensor
     samples: Tensor
+    numbers: Tensor
 
 
 class Model:
@@ -66,9 +70,8 @@ class Model:
         pupils: Pupils,
         amplitude: float,
         temper: float | None = None,
+        share: float = 1.0,
     ) -> None:
-        import torch
-
         self._pupils, self._amplitude = pupils, amplitude
         self._transfer = transfer(pupils.shape, spectrum.side)
         self._spectrum, self._prior = spectrum, prior
@@ -76,8 +79,8 @@ class Model:
         # The mean of n exponentials has the relative variance 1 / n, of which rests have theirs.
         self._statistical = 1 / spectrum.windows
         self._rest = (prior.variance(spectrum.windows) - self._statistical).clamp(min=0) + RESIDUE
-        self._temper = _temper(spectrum.windows) if temper is None else temper
-        self._own = torch.diag(torch.ones(len(MODES) + len(prior.components)))
+        self._temper = share * (_temper(spectrum.windows) if temper is None else temper)
+        self.unknowns = len(MODES) + len(prior.components)
 
     def waves(self, u: Tensor) -> Tensor:
         """Return aberrations, waves, of normal numbers."""
@@ -90,6 +93,15 @@ class Model:
         import torch
 
         return math.sqrt(2) * torch.erfinv((waves / self._amplitude).clamp(-0.999, 0.999))
+
+    def aberrations(self, numbers: Tensor) -> Tensor:
+        """Return aberrations (..., mode), waves, of all that is sought (..., mode + component)."""
+        return self.waves(numbers[..., : len(MODES)])
+
+    def share(self, numbers: Tensor) -> Tensor:
+        """Return the share of each frequency (m, n) that is no noise."""
+        power = self._transfer(self._pupils.psf(self.aberrations(numbers)))
+        return self.predicted(power, numbers[:, len(MODES) :])[1]
 
     def predicted(self, power: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return log spectra (m, n) and the share of them that is no noise."""
@@ -127,6 +139,13 @@ class Model:
         squares = residual.square().sum(-1) + numbers.square().sum(-1)
         return share, normal, gradient, squares
 
+    def solve(self, matrix: Tensor, right: Tensor) -> Tensor:
+        """Return the solution (m, unknown) of one linear system for each start."""
+        import torch
+
+        solution: Tensor = torch.linalg.solve(matrix, right)
+        return solution
+
     def squares(self, numbers: Tensor, weights: Tensor) -> Tensor:
         """Return the sum of squares (m,)."""
         u, z = numbers[:, : len(MODES)], numbers[:, len(MODES) :]
@@ -152,16 +171,21 @@ def starts(count: int, seed: int, components: int) -> Tensor:
 
 
 def fit(
-    model: Model, first: Tensor, *, steps: int = STEPS, samples: int = 16, seed: int = 0
+    model: Model | FieldModel,
+    first: Tensor,
+    *,
+    steps: int = STEPS,
+    samples: int = 16,
+    seed: int = 0,
 ) -> Fit:
     """Go from starts to candidates.
 
     Parameters
     ----------
     model
-        Of one spectrum.
+        Of one spectrum, or of those of a field.
     first
-        Starts (m, mode + component).
+        Starts (m, unknown).
     steps
         At most.
     samples
@@ -173,10 +197,9 @@ def fit(
 
     numbers = first.clone()
     damping = torch.full((len(first), 1, 1), 1.0)
-    own = model._own
+    own = torch.eye(model.unknowns)
     # Weights follow the share of noise, but stay put within a step: then steps only go down.
-    power = model._transfer(model._pupils.psf(model.waves(numbers[:, : len(MODES)])))
-    _, share = model.predicted(power, numbers[:, len(MODES) :])
+    share = model.share(numbers)
     weights = model.weights(share)
     for step in range(steps):
         if step < len(_ANNEALED):
@@ -186,15 +209,14 @@ def fit(
         share, normal, gradient, squares = model.linear(numbers, weights)
         curvature = normal + own
         damped = curvature + damping * torch.diag_embed(curvature.diagonal(dim1=-2, dim2=-1))
-        move = torch.linalg.solve(damped, gradient[..., None])[..., 0]
+        move = model.solve(damped, gradient)
         tried = numbers - move
         after = model.squares(tried, weights)
         better = after < squares
         numbers = torch.where(better[:, None], tried, numbers)
         damping = torch.where(better[:, None, None], damping / 3, damping * 4).clamp(1e-4, 1e4)
         if step >= len(_ANNEALED) and step % 4 == 3:
-            power = model._transfer(model._pupils.psf(model.waves(numbers[:, : len(MODES)])))
-            _, share = model.predicted(power, numbers[:, len(MODES) :])
+            share = model.share(numbers)
             weights = model.weights(share)
         if step > len(_ANNEALED) and bool(
             ((squares - after).abs() < _DONE * squares)[better].all()
@@ -213,5 +235,9 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(len(first), factor.shape[-1], samples, generator=generator)
     around = torch.linalg.solve_triangular(factor.mT, drawn, upper=True).mT
-    u = numbers[:, None, : len(MODES)]
-    return Fit(model.waves(u[:, 0]), evidence, model.waves(u + around[..., : len(MODES)]))
+    return Fit(
+        model.aberrations(numbers),
+        evidence,
+        model.aberrations(numbers[:, None] + around),
+        numbers,
+    )

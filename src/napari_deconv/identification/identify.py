@@ -92,8 +92,8 @@ def identify(
     import torch
 
     say = progress or (lambda share, doing: None)
-    frames = _frames(image)
-    _check(amplitude, shape, noise)
+    frames = frames_of(image)
+    check(amplitude, shape, noise)
     cutoff, assumed = resample.cutoff_of(cutoff, spacing, numerical_aperture, emission_wavelength)
     planes, pixels = resample.to_trained(frames, cutoff)
     scale = float(np.sqrt(np.var(planes, axis=(-2, -1)).mean()))
@@ -115,7 +115,8 @@ def identify(
     )
 
 
-def _frames(image: ArrayLike) -> NDArray[np.float64]:
+def frames_of(image: ArrayLike) -> NDArray[np.float64]:
+    """Return an image as frames (n, y, x)."""
     array = as_image(image)
     if array.ndim not in (2, 3):
         raise InputError(
@@ -124,7 +125,8 @@ def _frames(image: ArrayLike) -> NDArray[np.float64]:
     return array.reshape(-1, *array.shape[-2:]).astype(np.float64)
 
 
-def _check(amplitude: float, shape: tuple[int, int], noise: Any) -> None:
+def check(amplitude: float, shape: tuple[int, int], noise: Any) -> None:
+    """Refuse what cannot be."""
     if not 0 < amplitude <= _LARGEST_AMPLITUDE:
         raise ParameterError(
             f"amplitude is {amplitude:g} waves, but has to be above 0 and at most "

@@ -19,14 +19,21 @@ _BEGINNINGS, _STEPS = 4, 12
 
 @dataclass(frozen=True)
 class Mixture:
-    """Aberrations (m, mode), waves, and their weights (m,), which add up to 1."""
+    """Aberrations (m, mode), waves, and their weights (m,), which add up to 1.
+
+    Aberrations may also be those of a field, (m, node, mode): then PSFs have an axis more, and
+    errors are those of all nodes together.
+    """
 
     coefficients: Tensor
     weights: Tensor
 
     def psf(self, pupils: Pupils) -> Tensor:
-        """Return the mean PSF (y, x)."""
-        return (self.weights[:, None, None] * pupils.psf(self.coefficients)).sum(0)
+        """Return the mean PSF (y, x), or PSFs (node, y, x)."""
+        import torch
+
+        mean: Tensor = torch.tensordot(self.weights, pupils.psf(self.coefficients), 1)
+        return mean
 
     def best(self, pupils: Pupils) -> Mixture:
         """Return other weights, whose mean PSF has the highest expected signal to noise in dB.
