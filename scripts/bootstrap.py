@@ -121,6 +121,8 @@ def run_tests(arguments: list[str]) -> int:
     # The whole suite counts only if the viewer was really tested: see tests/conftest.py.
     if not arguments:
         os.environ["NAPARI_DECONV_REQUIRE_GUI"] = "1"
+        # A worker for each core, but not more than memory bears: each takes more than a gigabyte.
+        pytest += ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
     if shutil.which("xvfb-run"):
         return run("xvfb-run", "-a", "-s", "-screen 0 1920x1200x24", *pytest)
     return run(*pytest)

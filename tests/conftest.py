@@ -45,9 +45,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
+# Tests of the viewer that were run; where workers run them, their reports come to the controller.
+_RAN = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RAN] = False
+    config.pluginmanager.register(_Witness(config), "witness of the viewer")
+
+
+class _Witness:
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and "gui" in report.keywords:
+            self._config.stash[_RAN] = True
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    ran = any(item.get_closest_marker("gui") for item in getattr(session, "items", ()))
-    if REQUIRE_GUI and not ran and session.exitstatus == pytest.ExitCode.OK:
+    is_worker = hasattr(session.config, "workerinput")
+    ran = session.config.stash[_RAN]
+    if REQUIRE_GUI and not ran and not is_worker and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
