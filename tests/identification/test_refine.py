@@ -77,8 +77,18 @@ class TestHalves:
     def test_truth_foretells_better_than_others(self):
         halves = Halves(torch.from_numpy(image_of(160))[None], SIGMA, (31, 31))
         others = [TRUE, turned(TRUE), TRUE.flip(0)]
-        surprises = [float(halves.surprise(h, halves.restored(h))) for h in map(P.psf, others)]
+        surprises = [float(halves.foretold(P.psf(each))) for each in others]
         assert min(surprises[1:]) > surprises[0] + 5
+
+    def test_steps_go_to_where_the_truth_is(self):
+        """From a start that is slightly wrong; only where held-out data are more likely."""
+        planes = torch.from_numpy(image_of(160, seed=5))[None]
+        halves = Halves(planes, SIGMA, (31, 31))
+        start = TRUE + torch.tensor([-0.04, 0.0, 0.0, 0.04, 0.0, 0.0, 0.04, 0.0])
+        end, surprise = refine.moved(halves, start, temper=1.0)
+        truth = P.psf(TRUE)
+        assert signal(P.psf(end), truth) > signal(P.psf(start), truth) + 0.5
+        assert surprise < halves.foretold(P.psf(start))
 
 
 class TestContrast:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_deconv.identification import fit as fitting
@@ -83,8 +83,6 @@ def estimates(
     """
     import torch
 
-    from napari_deconv.networks.weighing import facts
-
     model = pupils(spectrum.CUTOFF, SHAPE)
     say(0.1, "fitting aberrations")
     known = known or prior.load()
@@ -103,17 +101,27 @@ def estimates(
     )
     network = read.turned(whole.expand(len(read.weights)))
     before = mixture.before_looking(amplitude)
-    parts = (fitted, network, before)
+    told = _facts(fitted, network, before, seen, amplitude)
+    return Estimates(fitted, network, before, found, weights, flips, told)
+
+
+def with_fit(made: Estimates, fit: Mixture, seen: Spectrum, amplitude: float) -> Estimates:
+    """Return estimates with another mixture in place of the fit's."""
+    facts = _facts(fit, made.network, made.before, seen, amplitude)
+    return replace(made, fit=fit, facts=facts)
+
+
+def _facts(
+    fit: Mixture, network: Mixture, before: Mixture, seen: Spectrum, amplitude: float
+) -> Tensor:
+    from napari_deconv.networks.weighing import facts
+
+    model = pupils(spectrum.CUTOFF, SHAPE)
+    parts = (fit, network, before)
     by_fit, by_network, by_none = (part.psf(model) for part in parts)
     apart = float((by_fit - by_network).square().sum() / by_none.square().sum())
-    first_, second, third = (part.error(model) for part in parts)
-    return Estimates(
-        *parts,
-        found,
-        weights,
-        flips,
-        facts(seen.noise, seen.windows, amplitude, (first_, second, third), apart),
-    )
+    first, second, third = (part.error(model) for part in parts)
+    return facts(seen.noise, seen.windows, amplitude, (first, second, third), apart)
 
 
 def answer(made: Estimates) -> Answer:

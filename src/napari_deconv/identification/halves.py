@@ -121,6 +121,10 @@ class Halves:
             objects.append(torch.stack(frames))
         return objects
 
+    def foretold(self, psf: Tensor) -> Tensor:
+        """Return the surprise of a PSF (y, x) with the objects that are restored with it."""
+        return self.surprise(psf, self.restored(psf))
+
     def surprise(self, psf: Tensor, objects: Sequence[Tensor]) -> Tensor:
         """Return the negative logarithm of how likely the second halves are, but for a constant."""
         otf = self.otf(psf)

@@ -32,8 +32,8 @@ DRAWS = 40
 TEMPER = 40.0
 # The share of what comes out; the rest is what came in.
 SHARE = 0.5
-# Steps for each draw, and how far one may go, waves.
-ROUNDS, REACH = 0, 0.02
+# How many draws are moved, in how many steps, and how far one goes, waves.
+MOVED, ROUNDS, REACH = 4, 2, 0.02
 
 
 def refined(
@@ -82,62 +82,72 @@ def refined(
     random = torch.Generator().manual_seed(seed)
     drawn = pool.coefficients[torch.multinomial(pool.weights, DRAWS, True, generator=random)]
     with torch.no_grad():
-        drawn, surprises = _judged(Halves(planes, noise, estimate.SHAPE, seed=seed), drawn, say)
+        halves = Halves(planes, noise, estimate.SHAPE, seed=seed)
+        drawn, surprises = _judged(halves, drawn, say)
         found = Mixture(drawn, torch.softmax(-surprises / TEMPER, 0))
-        best = found.best(model)
-        old, expected, _ = answer
-        new = mixture.together([(1 - SHARE, old), (SHARE, best)])
-        # Other noise than what the draws were chosen by.
-        again = Halves(planes, noise, estimate.SHAPE, seed=seed + 1)
-        before, after = (
-            again.surprise(psf, again.restored(psf)) for psf in (old.psf(model), best.psf(model))
-        )
+        weighed = estimate.with_fit(made, found, seen, amplitude)
+        best, expected, _ = estimate.answer(weighed)
+        # Judged by other noise than what the draws were chosen by.
+        halves = Halves(planes, noise, estimate.SHAPE, seed=seed + 1)
+        before, after = (halves.foretold(each.psf(model)) for each in (answer[0], best))
         if after >= before:
             return made, answer
-        expected = (1 - SHARE) * expected + SHARE * found.expected(best.psf(model), model)
-    return _told(made, found, new.psf(model)), (
-        new,
-        expected,
-        estimate.confidence_of(made, expected),
-    )
+        new = mixture.together([(1 - SHARE, answer[0]), (SHARE, best)])
+        expected = (1 - SHARE) * answer[1] + SHARE * expected
+        told = _told(made, weighed, new.psf(model))
+    return told, (new, expected, estimate.confidence_of(made, expected))
 
 
 def _judged(
     halves: Halves, drawn: Tensor, say: Callable[[float, str], None]
 ) -> tuple[Tensor, Tensor]:
-    """Return aberrations (n, mode), moved to where they are likelier, and their surprises (n,)."""
+    """Return aberrations (n, mode), the likeliest moved to where they are more so, and surprises.
+
+    These, (n,), are the negative logarithms of how likely they make what was held back.
+    """
     import torch
 
     model = pupils(spectrum.CUTOFF, estimate.SHAPE)
-    ends, surprises = [], []
-    for number, coefficients in enumerate(drawn):
-        say(0.8 + 0.15 * number / len(drawn), "restoring, and foretelling what was held back")
-        here = coefficients
-        psf = model.psf(here)
-        objects = halves.restored(psf)
-        least = halves.surprise(psf, objects)
-        for _ in range(ROUNDS):
-            gradient, curvature = halves.linear(here, objects, model)
-            damped = curvature / TEMPER + torch.eye(len(here)) / REACH**2
-            there = here - torch.linalg.solve(damped, gradient / TEMPER)
-            psf = model.psf(there)
-            after = halves.restored(psf)
-            surprise = halves.surprise(psf, after)
-            if surprise >= least:
-                break
-            here, objects, least = there, after, surprise
-        ends.append(here)
-        surprises.append(least)
-    return torch.stack(ends), torch.stack(surprises)
+    surprises = []
+    for number, psf in enumerate(model.psf(drawn)):
+        say(0.8 + 0.12 * number / len(drawn), "restoring, and foretelling what was held back")
+        surprises.append(halves.foretold(psf))
+    ends, least = drawn.clone(), torch.stack(surprises)
+    for i in torch.argsort(least)[:MOVED].tolist():
+        ends[i], least[i] = moved(halves, drawn[i])
+    return ends, least
 
 
-def _told(made: Estimates, found: Mixture, psf: Tensor) -> Estimates:
+def moved(halves: Halves, here: Tensor, temper: float = TEMPER) -> tuple[Tensor, Tensor]:
+    """Return aberrations (mode,) that make what was held back more likely, and their surprise.
+
+    In turn, the image is restored, and Gauss and Newton's step makes the halves held back most
+    likely under that restoration; the next one tells whether the step was one to take.
+    """
+    import torch
+
+    model = pupils(spectrum.CUTOFF, estimate.SHAPE)
+    objects = halves.restored(model.psf(here))
+    least = halves.surprise(model.psf(here), objects)
+    for _ in range(ROUNDS):
+        gradient, curvature = halves.linear(here, objects, model)
+        damped = curvature / temper + torch.eye(len(here)) / REACH**2
+        there = here - torch.linalg.solve(damped, gradient / temper)
+        objects = halves.restored(model.psf(there))
+        surprise = halves.surprise(model.psf(there), objects)
+        if surprise >= least:
+            break
+        here, least = there, surprise
+    return here, least
+
+
+def _told(made: Estimates, weighed: Estimates, psf: Tensor) -> Estimates:
     """Return estimates whose candidates are the old and the new, the one nearest to a PSF first."""
     import torch
 
     model = pupils(spectrum.CUTOFF, estimate.SHAPE)
     came = Mixture(made.upright(), made.weights)
-    both = mixture.together([(1 - SHARE, came), (SHARE, found)])
+    both = mixture.together([(1 - SHARE, came), (SHARE, weighed.fit)])
     psfs = model.psf(both.coefficients).flatten(1)
     nearest = (psfs - psf.flatten()).square().sum(1).argmin()
     order = torch.argsort(both.weights, descending=True)
@@ -146,8 +156,7 @@ def _told(made: Estimates, found: Mixture, psf: Tensor) -> Estimates:
     # One is turned as surely as the others are nearer to it when it is turned.
     nearer = torch.cdist(psfs.flip(1), psfs) < torch.cdist(psfs, psfs)
     return replace(
-        made,
-        fit=found,
+        weighed,
         found=Fit(coefficients, torch.log(weights), coefficients[:, None]),
         weights=weights,
         flips=(nearer.float() @ both.weights)[order],
