@@ -62,33 +62,21 @@ class TestHalves:
         halves = Halves(planes, SIGMA, (31, 31), dtype=torch.float64)
         here = TRUE.double() + 0.02
         objects = halves.restored(model.psf(here))
-        gradient, curvature = halves.linear(here, objects, model)
+        there = here.clone().requires_grad_()
+        halves.surprise(model.psf(there), objects).backward()
         step = 1e-5
         for j in range(8):
             by = torch.zeros(8).double().index_fill(0, torch.tensor(j), step)
             more, less = (halves.surprise(model.psf(here + s * by), objects) for s in (1, -1))
-            assert float(gradient[j]) == pytest.approx(float(more - less) / (2 * step), rel=1e-5)
-        # Also that of automatic differentiation; and the curvature is one.
-        there = here.clone().requires_grad_()
-        halves.surprise(model.psf(there), objects).backward()
-        torch.testing.assert_close(there.grad, gradient, rtol=1e-6, atol=1e-6)
-        assert (torch.linalg.eigvalsh(curvature) > 0).all()
+            expected = float(more - less) / (2 * step)
+            assert float(there.grad[j]) == pytest.approx(expected, rel=1e-5)
+            assert abs(expected) > 1
 
     def test_truth_foretells_better_than_others(self):
         halves = Halves(torch.from_numpy(image_of(160))[None], SIGMA, (31, 31))
         others = [TRUE, turned(TRUE), TRUE.flip(0)]
         surprises = [float(halves.foretold(P.psf(each))) for each in others]
         assert min(surprises[1:]) > surprises[0] + 5
-
-    def test_steps_go_to_where_the_truth_is(self):
-        """From a start that is slightly wrong; only where held-out data are more likely."""
-        planes = torch.from_numpy(image_of(160, seed=5))[None]
-        halves = Halves(planes, SIGMA, (31, 31))
-        start = TRUE + torch.tensor([-0.04, 0.0, 0.0, 0.04, 0.0, 0.0, 0.04, 0.0])
-        end, surprise = refine.moved(halves, start, temper=1.0)
-        truth = P.psf(TRUE)
-        assert signal(P.psf(end), truth) > signal(P.psf(start), truth) + 0.5
-        assert surprise < halves.foretold(P.psf(start))
 
 
 class TestContrast:

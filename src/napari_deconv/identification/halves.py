@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_deconv.identification.optics import Pupils
     from napari_deconv.networks.douglas_rachford import DouglasRachford
     from napari_deconv.operators.convolution import Convolution
 
@@ -132,25 +131,6 @@ class Halves:
         for (_, _, second, counts), each in zip(self._parts, objects, strict=True):
             total = total + counts * self._misfit(otf * each, second).square().sum()
         return total
-
-    def linear(
-        self, coefficients: Tensor, objects: Sequence[Tensor], pupils: Pupils
-    ) -> tuple[Tensor, Tensor]:
-        """Return the surprise's gradient (mode,) by aberrations (mode,), and its curvature.
-
-        That is Gauss and Newton's, (mode, mode), the objects held as they are.
-        """
-        psf, change = (each[0] for each in pupils.derivatives(coefficients[None]))
-        otf, slopes = self.otf(psf), self.otf(change)
-        gradient = coefficients.new_zeros(len(coefficients))
-        curvature = coefficients.new_zeros(2 * gradient.shape)
-        for (_, _, second, counts), each in zip(self._parts, objects, strict=True):
-            for frame, there in zip(each, second, strict=True):
-                rest = self._misfit(otf * frame, there).flatten()
-                jacobian = self._seen(slopes * frame).flatten(1)
-                gradient += 2 * counts * (jacobian @ rest)
-                curvature += 2 * counts * (jacobian @ jacobian.mT)
-        return gradient, curvature
 
     def _misfit(self, spectrum: Tensor, second: Tensor) -> Tensor:
         return self._seen(spectrum) - second[..., self._inside[0], self._inside[1]]

@@ -32,8 +32,6 @@ DRAWS = 40
 TEMPER = 40.0
 # The share of what comes out; the rest is what came in.
 SHARE = 0.5
-# How many draws are moved, in how many steps, and how far one goes, waves.
-MOVED, ROUNDS, REACH = 4, 2, 0.02
 
 
 def refined(
@@ -83,8 +81,11 @@ def refined(
     drawn = pool.coefficients[torch.multinomial(pool.weights, DRAWS, True, generator=random)]
     with torch.no_grad():
         halves = Halves(planes, noise, estimate.SHAPE, seed=seed)
-        drawn, surprises = _judged(halves, drawn, say)
-        found = Mixture(drawn, torch.softmax(-surprises / TEMPER, 0))
+        surprises = []
+        for number, psf in enumerate(model.psf(drawn)):
+            say(0.8 + 0.12 * number / DRAWS, "restoring, and foretelling what was held back")
+            surprises.append(halves.foretold(psf))
+        found = Mixture(drawn, torch.softmax(-torch.stack(surprises) / TEMPER, 0))
         weighed = estimate.with_fit(made, found, seen, amplitude)
         best, expected, _ = estimate.answer(weighed)
         # Judged by other noise than what the draws were chosen by.
@@ -96,49 +97,6 @@ def refined(
         expected = (1 - SHARE) * answer[1] + SHARE * expected
         told = _told(made, weighed, new.psf(model))
     return told, (new, expected, estimate.confidence_of(made, expected))
-
-
-def _judged(
-    halves: Halves, drawn: Tensor, say: Callable[[float, str], None]
-) -> tuple[Tensor, Tensor]:
-    """Return aberrations (n, mode), the likeliest moved to where they are more so, and surprises.
-
-    These, (n,), are the negative logarithms of how likely they make what was held back.
-    """
-    import torch
-
-    model = pupils(spectrum.CUTOFF, estimate.SHAPE)
-    surprises = []
-    for number, psf in enumerate(model.psf(drawn)):
-        say(0.8 + 0.12 * number / len(drawn), "restoring, and foretelling what was held back")
-        surprises.append(halves.foretold(psf))
-    ends, least = drawn.clone(), torch.stack(surprises)
-    for i in torch.argsort(least)[:MOVED].tolist():
-        ends[i], least[i] = moved(halves, drawn[i])
-    return ends, least
-
-
-def moved(halves: Halves, here: Tensor, temper: float = TEMPER) -> tuple[Tensor, Tensor]:
-    """Return aberrations (mode,) that make what was held back more likely, and their surprise.
-
-    In turn, the image is restored, and Gauss and Newton's step makes the halves held back most
-    likely under that restoration; the next one tells whether the step was one to take.
-    """
-    import torch
-
-    model = pupils(spectrum.CUTOFF, estimate.SHAPE)
-    objects = halves.restored(model.psf(here))
-    least = halves.surprise(model.psf(here), objects)
-    for _ in range(ROUNDS):
-        gradient, curvature = halves.linear(here, objects, model)
-        damped = curvature / temper + torch.eye(len(here)) / REACH**2
-        there = here - torch.linalg.solve(damped, gradient / temper)
-        objects = halves.restored(model.psf(there))
-        surprise = halves.surprise(model.psf(there), objects)
-        if surprise >= least:
-            break
-        here, least = there, surprise
-    return here, least
 
 
 def _told(made: Estimates, weighed: Estimates, psf: Tensor) -> Estimates:
