@@ -170,7 +170,7 @@ def deep_blur(
         Largest aberration to expect where the PSF is found, each coefficient in waves rms.
     refine
         Look again where the PSF is found, by restorations that have to foretell data held back:
-        often a better PSF from noisy images, in about half a minute.
+        a better PSF from noisy images of 256 pixels or so on average, not always; half a minute.
     positive
         Keep negative values out of the result.
     level
