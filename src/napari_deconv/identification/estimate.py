@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_deconv.identification import fit as fitting
 from napari_deconv.identification import mixture, prior, reading, sign, spectrum
 from napari_deconv.identification.mixture import Mixture
-from napari_deconv.identification.optics import pupils
+from napari_deconv.identification.optics import pupils, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_deconv.networks.sign_network import SignNetwork
     from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
 
+# The mixture whose mean PSF is given, its expected signal to noise, dB, and the confidence.
+Answer = tuple[Mixture, float, float]
 # Pixels of the PSFs that are fitted, at the trained cutoff.
 SHAPE = (31, 31)
 # Candidates whose way round is looked at, and the least weight of one that is.
@@ -56,6 +58,13 @@ class Estimates:
     flips: Tensor
     facts: Tensor
 
+    def upright(self) -> Tensor:
+        """Return the candidates, each the way round that is the more probable one, (m, mode)."""
+        import torch
+
+        coefficients = self.found.coefficients
+        return torch.where(self.flips[:, None] > 0.5, turned(coefficients), coefficients)
+
 
 def estimates(
     planes: Tensor,
@@ -73,8 +82,6 @@ def estimates(
     Prior and networks are those of the package by default.
     """
     import torch
-
-    from napari_deconv.networks.weighing import facts
 
     model = pupils(spectrum.CUTOFF, SHAPE)
     say(0.1, "fitting aberrations")
@@ -94,20 +101,30 @@ def estimates(
     )
     network = read.turned(whole.expand(len(read.weights)))
     before = mixture.before_looking(amplitude)
-    parts = (fitted, network, before)
+    told = _facts(fitted, network, before, seen, amplitude)
+    return Estimates(fitted, network, before, found, weights, flips, told)
+
+
+def with_fit(made: Estimates, fit: Mixture, seen: Spectrum, amplitude: float) -> Estimates:
+    """Return estimates with another mixture in place of the fit's."""
+    facts = _facts(fit, made.network, made.before, seen, amplitude)
+    return replace(made, fit=fit, facts=facts)
+
+
+def _facts(
+    fit: Mixture, network: Mixture, before: Mixture, seen: Spectrum, amplitude: float
+) -> Tensor:
+    from napari_deconv.networks.weighing import facts
+
+    model = pupils(spectrum.CUTOFF, SHAPE)
+    parts = (fit, network, before)
     by_fit, by_network, by_none = (part.psf(model) for part in parts)
     apart = float((by_fit - by_network).square().sum() / by_none.square().sum())
-    first_, second, third = (part.error(model) for part in parts)
-    return Estimates(
-        *parts,
-        found,
-        weights,
-        flips,
-        facts(seen.noise, seen.windows, amplitude, (first_, second, third), apart),
-    )
+    first, second, third = (part.error(model) for part in parts)
+    return facts(seen.noise, seen.windows, amplitude, (first, second, third), apart)
 
 
-def answer(made: Estimates) -> tuple[Mixture, float, float]:
+def answer(made: Estimates) -> Answer:
     """Return the mixture whose mean PSF to give, its expected signal to noise, dB, and confidence.
 
     What an image leaves possible is less sure than it seems where it is small or noisy. From
@@ -128,8 +145,15 @@ def answer(made: Estimates) -> tuple[Mixture, float, float]:
     care = min(1.0, max(0.0, (floor + _SURE - _UNSURE - expected) / (_SURE - _UNSURE)))
     careful = mixture.together(list(zip(_CAREFUL, sources, strict=True)))
     expected = unknown + max(0.0, expected - unknown) * (1 - care)
-    confidence = 1 - 10 ** ((unknown - expected) / 10)
-    return mixture.together([(1 - care, best), (care, careful)]), expected, confidence
+    chosen = mixture.together([(1 - care, best), (care, careful)])
+    return chosen, expected, confidence_of(made, expected)
+
+
+def confidence_of(made: Estimates, expected: float) -> float:
+    """Return how much less the error is, expected in dB, than that of the mean PSF, 0 to 1."""
+    model = pupils(spectrum.CUTOFF, SHAPE)
+    unknown = made.before.expected(made.before.psf(model), model)
+    return max(0.0, 1 - 10 ** ((unknown - expected) / 10))
 
 
 def _flips(

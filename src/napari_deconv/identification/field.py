@@ -209,7 +209,7 @@ def find_field(
     say(0.1, "fitting aberrations")
     alone = fitting.Model(whole, known, model, amplitude)
     first = fitting.starts(fitting.STARTS, seed, len(known.components))
-    begun = fitting.fit(alone, first, seed=seed).numbers[:_FOLLOWED, : len(MODES)]
+    begun = _numbers(fitting.fit(alone, first, seed=seed))[:_FOLLOWED, : len(MODES)]
     middles = [[(p.start + p.stop) / 2 / n for p, n in zip(c, plane.shape, strict=True)]
                for c in cut]  # fmt: skip
     grid = np.linspace(0, 1, NODES)
@@ -225,13 +225,13 @@ def find_field(
         inside = numbers[:, : len(MODES) * count].view(len(begun), len(MODES), count)
         inside[..., :before] = begun.reshape(len(begun), len(MODES), before)
         found.append(fitting.fit(field, numbers, seed=seed))
-        begun = found[-1].numbers[:, : len(MODES) * count]
+        begun = _numbers(found[-1])[:, : len(MODES) * count]
     evidence = [float(each.evidence[0]) for each in found]
     degree = int(np.argmax(evidence))
     best = found[degree]
     say(0.9, "deciding which way round")
     at = terms(np.array(middles), degree)
-    there = FieldModel(models, at, at).aberrations(best.numbers)
+    there = FieldModel(models, at, at).aberrations(_numbers(best))
     flips = torch.full((len(there),), 0.5)
     likely = torch.softmax(best.evidence, 0)
     for i in range(len(there)):
@@ -242,6 +242,11 @@ def find_field(
     return Field(
         best, degree, tuple(e - evidence[0] for e in evidence), flips, whole.noise, len(cut)
     )
+
+
+def _numbers(found: Fit) -> Tensor:
+    assert found.numbers is not None
+    return found.numbers
 
 
 def windows(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:

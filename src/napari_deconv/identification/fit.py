@@ -51,13 +51,13 @@ class Fit:
     samples
         Aberrations (m, s, mode) drawn around each as far as it may be off.
     numbers
-        All that was sought, (m, unknown).
+        All that was sought, (m, unknown); None for candidates that no fit ended at.
     """
 
     coefficients: Tensor
     evidence: Tensor
     samples: Tensor
-    numbers: Tensor
+    numbers: Tensor | None = None
 
 
 class Model:

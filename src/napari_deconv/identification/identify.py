@@ -10,7 +10,8 @@ import numpy as np
 from napari_deconv.arrays import as_image
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.identification import estimate, resample, spectrum
-from napari_deconv.identification.optics import TURN, Pupils, pupils, turned
+from napari_deconv.identification.optics import TURN, Pupils, pupils
+from napari_deconv.identification.refine import refined
 from napari_deconv.identification.result import (
     SYMMETRIC,
     Candidate,
@@ -42,6 +43,7 @@ def identify(
     amplitude: float = 0.15,
     shape: tuple[int, int] = (31, 31),
     seed: int = 0,
+    refine: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Identification:
     """Find the PSF and the aberrations that an image was blurred with.
@@ -69,6 +71,8 @@ def identify(
         Pixels (y, x) of the PSF wanted.
     seed
         Of the random starts.
+    refine
+        Whether to look again, by restorations that have to foretell data held back: slower.
     progress
         Called with the share done, 0 to 1, and what is being done.
 
@@ -104,9 +108,13 @@ def identify(
     level = None if noise is None or isinstance(noise, str) else float(noise) * pixels
     seen = spectrum.spectrum_of(stack, level, 0.5 / max(pixels, 1.0))
     made = estimate.estimates(stack, seen, amplitude, seed=seed, say=say)
-    say(0.9, "making the PSF")
+    answer = estimate.answer(made)
+    if refine:
+        made, answer = refined(stack, seen, made, answer, amplitude, seed=seed, say=say)
+    say(0.95, "making the PSF")
     return _report(
         made,
+        answer,
         own=Pupils(cutoff, shape),
         assumed=assumed,
         wavelength=emission_wavelength,
@@ -142,6 +150,7 @@ def check(amplitude: float, shape: tuple[int, int], noise: Any) -> None:
 
 def _report(
     made: estimate.Estimates,
+    answer: estimate.Answer,
     *,
     own: Pupils,
     assumed: bool,
@@ -150,13 +159,10 @@ def _report(
     frames: int,
 ) -> Identification:
     model = pupils(spectrum.CUTOFF, estimate.SHAPE)
-    chosen, expected, confidence = estimate.answer(made)
+    chosen, expected, confidence = answer
     mean = chosen.psf(own).clamp(min=0).double()
     psf: NDArray[np.float32] = (mean / mean.sum()).float().numpy()
-    upright = [
-        turned(c) if float(p) > 0.5 else c
-        for c, p in zip(made.found.coefficients, made.flips, strict=True)
-    ]
+    upright = made.upright()
     best, _ = conventional(upright[0].double().numpy())
     around = _spread(made)
     first = model.psf(made.found.coefficients[:1])[0]

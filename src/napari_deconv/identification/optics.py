@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -41,9 +41,16 @@ class Pupils:
         NA * pixel / wavelength, cycles per pixel: the pupil's radius.
     shape
         Pixels (y, x) of the PSFs.
+    dtype
+        Of coefficients and PSFs.
     """
 
-    def __init__(self, cutoff: float, shape: Sequence[int] = (31, 31)) -> None:
+    def __init__(
+        self,
+        cutoff: float,
+        shape: Sequence[int] = (31, 31),
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> None:
         vacuum = Microscope(
             numerical_aperture=_APERTURE,
             emission_wavelength=1.0,
@@ -53,7 +60,12 @@ class Pupils:
         pixel = cutoff / _APERTURE
         self.cutoff, self.shape = cutoff, (int(shape[0]), int(shape[1]))
         self._model = PupilModel(
-            vacuum, self.shape, (pixel, pixel), indices=MODES, pixel_integration=False
+            vacuum,
+            self.shape,
+            (pixel, pixel),
+            indices=MODES,
+            pixel_integration=False,
+            dtype=dtype,
         )
 
     def psf(self, coefficients: Tensor) -> Tensor:

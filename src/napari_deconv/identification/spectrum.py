@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -81,21 +83,33 @@ def welch(image: Tensor, side: int = SIDE) -> Tensor:
 
     White noise has its variance at every frequency.
     """
+    total = None
+    for strip in _strips(image, side):
+        power = strip.sum(-3)
+        total = power if total is None else total + power
+    assert total is not None
+    mean: Tensor = total / math.prod(len(_starts(n, side)) for n in image.shape[-2:])
+    return mean
+
+
+def window_powers(image: Tensor, side: int = SIDE) -> Tensor:
+    """Return the spectrum of every window, (..., n, SIDE, SIDE // 2 + 1), whose mean is Welch's."""
+    import torch
+
+    return torch.cat(list(_strips(image, side)), -3)
+
+
+def _strips(image: Tensor, side: int) -> Iterator[Tensor]:
+    """Yield the spectra of windows row by row: all at once would take sixteen times the memory."""
     import torch
 
     window = hann(side).to(image)
     image = image - image.mean((-2, -1), keepdim=True)
-    steps = [_starts(n, side) for n in image.shape[-2:]]
-    total = None
-    # Row by row of windows: all of them at once would take sixteen times the image's memory.
-    for top in steps[0]:
+    rows, columns = (_starts(n, side) for n in image.shape[-2:])
+    for top in rows:
         strip = image[..., top : top + side, :]
-        parts = torch.stack([strip[..., left : left + side] for left in steps[1]], -3) * window
-        power = torch.fft.rfft2(parts, (SIDE, SIDE)).abs().square().sum(-3)
-        total = power if total is None else total + power
-    assert total is not None
-    mean: Tensor = total / (len(steps[0]) * len(steps[1]) * window.square().sum())
-    return mean
+        parts = torch.stack([strip[..., left : left + side] for left in columns], -3) * window
+        yield torch.fft.rfft2(parts, (SIDE, SIDE)).abs().square() / window.square().sum()
 
 
 def spectrum_of(image: Tensor, noise: float | None = None, band: float = 0.5) -> Spectrum:

@@ -85,7 +85,7 @@ def _find_psf(
     from napari_deconv.identification import identify
     from napari_deconv.identification.result import UNKNOWN
 
-    wanted = ("numerical_aperture", "emission_wavelength", "amplitude")
+    wanted = ("numerical_aperture", "emission_wavelength", "amplitude", "refine")
     found = identify(planes, spacing=spacing, **{name: parameters[name] for name in wanted})
     record = asdict(found)
     del record["psf"], record["pupil_phase"], record["candidates"]
@@ -123,6 +123,7 @@ def deep_blur(
     numerical_aperture: Annotated[float | None, Range(0.01, 2.0)] = None,
     emission_wavelength: Annotated[float | None, Range(0.1, 20.0), Unit("um")] = None,
     amplitude: Annotated[float, Range(1e-3, 0.2), Unit("waves"), Advanced()] = 0.15,
+    refine: Annotated[bool, Advanced()] = False,
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), Auto(_level)] = "auto",
     scale: Annotated[
@@ -167,6 +168,9 @@ def deep_blur(
         In vacuum: to find the PSF.
     amplitude
         Largest aberration to expect where the PSF is found, each coefficient in waves rms.
+    refine
+        Look again where the PSF is found, by restorations that have to foretell data held back:
+        a better PSF from noisy images of 256 pixels or so on average, not always; half a minute.
     positive
         Keep negative values out of the result.
     level
@@ -186,7 +190,7 @@ def deep_blur(
         Norm of what may be wrong with the PSF, relative to its own: the networks trust a doubtful
         one less.
     """
-    del numerical_aperture, emission_wavelength, amplitude  # used before, to find the PSF
+    del numerical_aperture, emission_wavelength, amplitude, refine  # used before, to find the PSF
     import torch
 
     network = _network(weights, data.ndim).to(data.device)
