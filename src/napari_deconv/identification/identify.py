@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from napari_deconv.arrays import as_image
-from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.identification import estimate, resample, spectrum
 from napari_deconv.identification.optics import TURN, Pupils, pupils
 from napari_deconv.identification.refine import refined
@@ -22,14 +18,16 @@ from napari_deconv.identification.result import (
     strehl_of,
     words,
 )
+from napari_deconv.identification.view import check, look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
+
 # Candidates that are told of.
 _KEPT = 8
-_LARGEST_AMPLITUDE = 0.2
 
 
 def identify(
@@ -39,7 +37,7 @@ def identify(
     numerical_aperture: float | None = None,
     emission_wavelength: float | None = None,
     cutoff: float | None = None,
-    noise: float | str | None = None,
+    noise: float | Literal["auto"] = "auto",
     amplitude: float = 0.15,
     shape: tuple[int, int] = (31, 31),
     seed: int = 0,
@@ -63,7 +61,7 @@ def identify(
         NA * pixel / wavelength, cycles per pixel, in place of those three. Without any of them
         0.2 is assumed, and the verdict says so.
     noise
-        Standard deviation of the image's noise, in its units. By default ("auto" or None) it is
+        Standard deviation of the image's noise, in its units. By default ("auto") it is
         read from the frequencies that no light reaches.
     amplitude
         Largest coefficient to expect, waves rms: each is taken to be anything up to it.
@@ -93,59 +91,26 @@ def identify(
     After deep-blur (model 2.3: a plane in focus, Zernike modes 4 to 11), but found in the image's
     power spectrum; see the page on deep-blur for how, and for how well.
     """
-    import torch
-
     say = progress or (lambda share, doing: None)
-    frames = frames_of(image)
     check(amplitude, shape, noise)
-    cutoff, assumed = resample.cutoff_of(cutoff, spacing, numerical_aperture, emission_wavelength)
-    planes, pixels = resample.to_trained(frames, cutoff)
-    scale = float(np.sqrt(np.var(planes, axis=(-2, -1)).mean()))
-    if not scale > 1e-9 * max(float(np.abs(planes).max()), 1e-30):
-        raise InputError("The image is the same everywhere: there is nothing to see a PSF by.")
-    stack = torch.from_numpy(planes)
+    optics = resample.cutoff_of(cutoff, spacing, numerical_aperture, emission_wavelength)
+    view = look_at(image, *optics, noise)
     say(0.05, "looking at the spectrum")
-    level = None if noise is None or isinstance(noise, str) else float(noise) * pixels
-    seen = spectrum.spectrum_of(stack, level, 0.5 / max(pixels, 1.0))
-    made = estimate.estimates(stack, seen, amplitude, seed=seed, say=say)
+    seen = spectrum.spectrum_of(view.planes, view.noise, view.band)
+    made = estimate.estimates(view.planes, seen, amplitude, seed=seed, say=say)
     answer = estimate.answer(made)
     if refine:
-        made, answer = refined(stack, seen, made, answer, amplitude, seed=seed, say=say)
+        made, answer = refined(view.planes, seen, made, answer, amplitude, seed=seed, say=say)
     say(0.95, "making the PSF")
     return _report(
         made,
         answer,
-        own=Pupils(cutoff, shape),
-        assumed=assumed,
+        own=Pupils(view.cutoff, shape),
+        assumed=view.assumed,
         wavelength=emission_wavelength,
-        noise=math.sqrt(seen.noise) * scale / pixels,
-        frames=len(frames),
+        noise=math.sqrt(seen.noise) * view.unit,
+        frames=len(view.planes),
     )
-
-
-def frames_of(image: ArrayLike) -> NDArray[np.float64]:
-    """Return an image as frames (n, y, x)."""
-    array = as_image(image)
-    if array.ndim not in (2, 3):
-        raise InputError(
-            f"The image has {array.ndim} axes; give a plane (y, x) or frames (n, y, x)."
-        )
-    return array.reshape(-1, *array.shape[-2:]).astype(np.float64)
-
-
-def check(amplitude: float, shape: tuple[int, int], noise: Any) -> None:
-    """Refuse what cannot be."""
-    if not 0 < amplitude <= _LARGEST_AMPLITUDE:
-        raise ParameterError(
-            f"amplitude is {amplitude:g} waves, but has to be above 0 and at most "
-            f"{_LARGEST_AMPLITUDE}: beyond that, images do not tell one PSF from another."
-        )
-    if len(shape) != 2 or min(shape) < 3:
-        raise ParameterError(f"shape is {tuple(shape)}, but has to be (y, x) of at least 3 each.")
-    if isinstance(noise, str) and noise != "auto":
-        raise ParameterError(f'noise is {noise!r}, but has to be a number or "auto".')
-    if noise is not None and not isinstance(noise, str) and not noise >= 0:
-        raise ParameterError(f"noise is {noise!r}, but has to be at least 0.")
 
 
 def _report(
@@ -176,7 +141,6 @@ def _report(
         nanometres=None
         if wavelength is None
         else {j: 1000 * wavelength * value for j, value in coefficients.items()},
-        sign_ambiguous=True,
         sign="The largest even mode is given as positive: from one image in focus, the even modes "
         "(defocus, astigmatism, spherical) are known but for their common sign.",
         flip_probability=flip,

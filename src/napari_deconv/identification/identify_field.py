@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_deconv.errors import InputError
 from napari_deconv.identification import field, mixture, prior, resample, spectrum
-from napari_deconv.identification.identify import check, frames_of
 from napari_deconv.identification.mixture import Mixture
 from napari_deconv.identification.optics import EVEN, MODES, Pupils, pupils, turned
 from napari_deconv.identification.result import UNKNOWN, strehl_of
+from napari_deconv.identification.view import check, look_at
 from napari_deconv.optics import zernike
 from napari_deconv.optics.variant import VariantPsf
 
@@ -77,7 +77,7 @@ def identify_field(
     numerical_aperture: float | None = None,
     emission_wavelength: float | None = None,
     cutoff: float | None = None,
-    noise: float | str | None = None,
+    noise: float | Literal["auto"] = "auto",
     amplitude: float = 0.15,
     shape: tuple[int, int] = (31, 31),
     seed: int = 0,
@@ -114,32 +114,24 @@ def identify_field(
     coefficients in place of a trained family: every coefficient is a polynomial of at most the
     second degree, fitted to the spectra of all parts of the image at once.
     """
-    import torch
-
     say = progress or (lambda share, doing: None)
-    frames = frames_of(image)
-    if len(frames) != 1:
-        raise InputError("A field is found in one plane (y, x): choose one.")
     check(amplitude, shape, noise)
-    cutoff, assumed = resample.cutoff_of(cutoff, spacing, numerical_aperture, emission_wavelength)
-    planes, pixels = resample.to_trained(frames, cutoff)
-    scale = float(np.std(planes))
-    if not scale > 1e-9 * max(float(np.abs(planes).max()), 1e-30):
-        raise InputError("The image is the same everywhere: there is nothing to see a PSF by.")
-    level = None if noise is None or isinstance(noise, str) else float(noise) * pixels
+    optics = resample.cutoff_of(cutoff, spacing, numerical_aperture, emission_wavelength)
+    view = look_at(image, *optics, noise)
+    if len(view.planes) != 1:
+        raise InputError("A field is found in one plane (y, x): choose one.")
     found = field.find_field(
-        torch.from_numpy(planes[0]),
+        view.planes[0],
         prior.load(),
         amplitude,
-        noise=level,
-        band=0.5 / max(pixels, 1.0),
+        noise=view.noise,
+        band=view.band,
         seed=seed,
         say=say,
     )
     say(0.95, "making the PSFs")
-    psfs, expected, confidence = _answer(found, amplitude, Pupils(cutoff, shape))
-    sides = frames.shape[-2:]
-    places = tuple(np.linspace(0, n - 1, field.NODES) for n in sides)
+    psfs, expected, confidence = _answer(found, amplitude, Pupils(view.cutoff, shape))
+    places = tuple(np.linspace(0, n - 1, field.NODES) for n in view.shape)
     where = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, 2)
     best = found.fit.coefficients[0]
     maps = _conventional((turned(best) if found.flips[0] > 0.5 else best).numpy())
@@ -151,7 +143,7 @@ def identify_field(
         psf=VariantPsf.from_psfs(
             psfs,
             where,
-            sides,
+            view.shape,
             spacing=None if spacing is None else tuple(spacing)[-2:],
             align=False,
         ),
@@ -162,9 +154,9 @@ def identify_field(
         flip_probability=flip,
         confidence=confidence,
         expected_snr=expected,
-        verdict=_words(found.degree, coefficients, expected, confidence, flip, assumed),
-        cutoff=cutoff,
-        noise=math.sqrt(found.noise) * scale / pixels,
+        verdict=_words(found.degree, coefficients, expected, confidence, flip, view.assumed),
+        cutoff=view.cutoff,
+        noise=math.sqrt(found.noise) * view.unit,
     )
 
 

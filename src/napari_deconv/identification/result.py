@@ -55,11 +55,9 @@ class Identification:
         Their standard deviations, waves, as far as they are known.
     nanometres
         The coefficients in nm rms; None without a wavelength.
-    sign_ambiguous
-        Whether the even modes (defocus, astigmatism, spherical) may as well all have the other
-        sign: one image in focus cannot tell.
     sign
-        How their sign was chosen, in words.
+        How the common sign of the even modes (defocus, astigmatism, spherical) was chosen, in
+        words: one image in focus cannot tell it.
     flip_probability
         How probable it is that the PSF is turned by 180 degrees, 0 to 0.5; 0 where it makes no
         difference.
@@ -88,7 +86,6 @@ class Identification:
     coefficients: dict[int, float]
     spread: dict[int, float]
     nanometres: dict[int, float] | None
-    sign_ambiguous: bool
     sign: str
     flip_probability: float
     pupil_phase: NDArray[np.float32]
