@@ -11,6 +11,7 @@ from napari_deconv.identification.optics import Pupils
 from napari_deconv.simulation.phantoms import filaments
 from napari_deconv.widgets.deep_blur import BLIND, DeepBlurWidget
 from napari_deconv.widgets.layers import KEY, is_psf, voxel_size
+from problems import relative_rmse
 
 pytestmark = pytest.mark.gui
 
@@ -66,7 +67,8 @@ def test_finds_the_psf_and_restores_with_it(viewer, dock, blurred, settle):
     expected = nd.restore(
         blurred, "deep-blur", psf.data, spacing=(0.1, 0.1), psf_spacing=(0.1, 0.1)
     )
-    np.testing.assert_allclose(result.data, expected, rtol=1e-3, atol=1)
+    # Networks in bfloat16 round otherwise where another number of threads computes.
+    assert relative_rmse(result.data, expected) < 5e-3
     assert not dock.strip.continuing.isVisibleTo(dock)
 
 
@@ -77,7 +79,8 @@ def test_restores_blindly_in_one_click_and_keeps_the_psf(viewer, dock, blurred, 
     psf = next(layer for layer in viewer.layers if layer.name == "PSF found in cells")
     assert dock.psf.word == BLIND
     expected, details = nd.restore(blurred, "deep-blur", spacing=(0.1, 0.1), details=True, **OPTICS)
-    np.testing.assert_allclose(result.data, expected, rtol=1e-3, atol=1)
+    # Networks in bfloat16 round otherwise where another number of threads computes.
+    assert relative_rmse(result.data, expected) < 5e-3
     np.testing.assert_allclose(psf.data, details.psf, atol=1e-6)
     assert dock.aberrations.shown.strehl == pytest.approx(details.found["strehl"])
 

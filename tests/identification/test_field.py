@@ -108,8 +108,10 @@ def test_objects_are_eliminated_exactly(image):
     numbers = 0.3 * torch.randn(2, model.unknowns, generator=torch.Generator().manual_seed(1))
     _, normal, gradient, _ = model.linear(numbers, model.weights(model.share(numbers)))
     matrix = normal + torch.eye(model.unknowns)
-    expected = torch.linalg.solve(matrix.double(), gradient.double())
-    assert torch.allclose(model.solve(matrix, gradient).double(), expected, rtol=1e-2, atol=1e-3)
+    # numpy's: torch 2.13 on two threads of a CPU gets LU of so many rows wrong.
+    expected = np.linalg.solve(matrix.double().numpy(), gradient.double().numpy()[..., None])
+    found = model.solve(matrix, gradient).numpy()
+    np.testing.assert_allclose(found, expected[..., 0], rtol=1e-2, atol=1e-3)
 
 
 def test_the_same_seed_the_same_field(image):

@@ -131,7 +131,11 @@ class FieldModel:
         return torch.cat(shares, 1), normal, gradient, squares
 
     def solve(self, matrix: Tensor, right: Tensor) -> Tensor:
-        """Return the solution of one linear system for each start, the objects eliminated."""
+        """Return the solution of one linear system for each start, the objects eliminated.
+
+        So all matrices are small: torch 2.13's LU of more than a hundred rows, on several threads
+        of a CPU, was seen to be wrong without a word.
+        """
         import torch
 
         terms, count, own = self._terms, len(self._models), self._objects
