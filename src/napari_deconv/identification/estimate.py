@@ -26,7 +26,7 @@ Answer = tuple[Mixture, float, float]
 # Pixels of the PSFs that are fitted, at the trained cutoff.
 SHAPE = (31, 31)
 # Candidates whose way round is looked at, and the least weight of one that is.
-_LOOKED_AT, _SLIGHT = 6, 0.02
+_LOOKED_AT, SLIGHT = 6, 0.02
 # Expected signals to noise, dB, between which care takes over, and the shares of the fit, of the
 # network and of all PSFs then; chosen on photographs 15 and 16.
 _UNSURE, _SURE, _CAREFUL = 5.0, 9.0, (0.2, 0.3, 0.5)
@@ -140,20 +140,28 @@ def answer(made: Estimates) -> Answer:
     possible = mixture.together(list(zip(shares, sources, strict=True)))
     best = possible.best(model)
     expected = possible.expected(best.psf(model), model)
-    unknown = made.before.expected(made.before.psf(model), model)
-    floor = max(_UNSURE, unknown)
-    care = min(1.0, max(0.0, (floor + _SURE - _UNSURE - expected) / (_SURE - _UNSURE)))
+    care, expected = care_for(expected, made.before)
     careful = mixture.together(list(zip(_CAREFUL, sources, strict=True)))
-    expected = unknown + max(0.0, expected - unknown) * (1 - care)
     chosen = mixture.together([(1 - care, best), (care, careful)])
-    return chosen, expected, confidence_of(made, expected)
+    return chosen, expected, confidence_of(expected, made.before)
 
 
-def confidence_of(made: Estimates, expected: float) -> float:
+def care_for(expected: float, before: Mixture) -> tuple[float, float]:
+    """Return the share of care, 0 to 1, and what is expected with it, dB."""
+    unknown = _unknown(before)
+    sure = max(_UNSURE, unknown) + _SURE - _UNSURE
+    care = min(1.0, max(0.0, (sure - expected) / (_SURE - _UNSURE)))
+    return care, unknown + max(0.0, expected - unknown) * (1 - care)
+
+
+def confidence_of(expected: float, before: Mixture) -> float:
     """Return how much less the error is, expected in dB, than that of the mean PSF, 0 to 1."""
+    return max(0.0, 1 - 10 ** ((_unknown(before) - expected) / 10))
+
+
+def _unknown(before: Mixture) -> float:
     model = pupils(spectrum.CUTOFF, SHAPE)
-    unknown = made.before.expected(made.before.psf(model), model)
-    return max(0.0, 1 - 10 ** ((unknown - expected) / 10))
+    return before.expected(before.psf(model), model)
 
 
 def _flips(
@@ -170,7 +178,7 @@ def _flips(
         if known is not None:
             at, mirrored = known
             flips[i] = 1 - flips[judged[at]] if mirrored else flips[judged[at]]
-        elif len(judged) < _LOOKED_AT and (weights[i] > _SLIGHT or not judged):
+        elif len(judged) < _LOOKED_AT and (weights[i] > SLIGHT or not judged):
             odds = sum(sign.odds(plane.float(), psfs[i], noise, network) for plane in planes)
             flips[i] = torch.sigmoid(torch.tensor(-odds))
             judged.append(i)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deconv.identification import estimate, sign, spectrum
 from napari_deconv.identification import fit as fitting
-from napari_deconv.identification import sign, spectrum
 from napari_deconv.identification.optics import MODES, pupils
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from napari_deconv.identification.fit import Fit, Model
     from napari_deconv.identification.prior import SpectrumPrior
 
-# Pixels of the PSFs that are fitted, at the trained cutoff.
-SHAPE = (31, 31)
 # Windows are a third of the image, within these bounds, and overlap by half.
 _SMALLEST, _LARGEST, _PARTS = 96, 256, 3
 # Standard deviation of a term of each degree beside the constant's, and places along an axis at
@@ -35,8 +33,6 @@ _SMALLEST, _LARGEST, _PARTS = 96, 256, 3
 _FALL, NODES = (1.0, 0.6, 0.35), 5
 # Candidates that are followed from degree to degree.
 _FOLLOWED = 6
-# Least weight of a candidate of which the way round is looked at.
-_SLIGHT = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,20 +46,16 @@ class Field:
         axis, row by row.
     degree
         Of the polynomials: 0 where the PSF does not change.
-    evidence
-        Of each degree that was tried, relative to that of degree 0.
     flips
         How probable it is that all PSFs of a candidate are turned by 180 degrees, (m,).
-    noise, windows
-        White noise over the image's variance, and how many windows there were.
+    noise
+        White noise over the image's variance.
     """
 
     fit: Fit
     degree: int
-    evidence: tuple[float, ...]
     flips: Tensor
     noise: float
-    windows: int
 
 
 class FieldModel:
@@ -205,7 +197,7 @@ def find_field(
     level = whole.noise * float(plane.double().var())
     cut = windows(tuple(plane.shape))
     parts = [plane[piece] for piece in cut]
-    model = pupils(spectrum.CUTOFF, SHAPE)
+    model = pupils(spectrum.CUTOFF, estimate.SHAPE)
     spectra = [spectrum.spectrum_of(part, level**0.5, band) for part in parts]
     # Windows that overlap tell part of it twice.
     temper = plane.numel() / sum(part.numel() for part in parts)
@@ -214,8 +206,10 @@ def find_field(
     alone = fitting.Model(whole, known, model, amplitude)
     first = fitting.starts(fitting.STARTS, seed, len(known.components))
     begun = _numbers(fitting.fit(alone, first, seed=seed))[:_FOLLOWED, : len(MODES)]
-    middles = [[(p.start + p.stop) / 2 / n for p, n in zip(c, plane.shape, strict=True)]
-               for c in cut]  # fmt: skip
+    middles = [
+        [(side.start + side.stop) / 2 / n for side, n in zip(piece, plane.shape, strict=True)]
+        for piece in cut
+    ]
     grid = np.linspace(0, 1, NODES)
     nodes = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
     found: list[Fit] = []
@@ -230,8 +224,7 @@ def find_field(
         inside[..., :before] = begun.reshape(len(begun), len(MODES), before)
         found.append(fitting.fit(field, numbers, seed=seed))
         begun = _numbers(found[-1])[:, : len(MODES) * count]
-    evidence = [float(each.evidence[0]) for each in found]
-    degree = int(np.argmax(evidence))
+    degree = int(np.argmax([float(each.evidence[0]) for each in found]))
     best = found[degree]
     say(0.9, "deciding which way round")
     at = terms(np.array(middles), degree)
@@ -239,13 +232,11 @@ def find_field(
     flips = torch.full((len(there),), 0.5)
     likely = torch.softmax(best.evidence, 0)
     for i in range(len(there)):
-        if i == 0 or likely[i] > _SLIGHT:
+        if i == 0 or likely[i] > estimate.SLIGHT:
             each = zip(parts, model.psf(there[i]), spectra, strict=True)
             odds = sum(sign.odds(part.float(), psf, seen.noise) for part, psf, seen in each)
             flips[i] = torch.sigmoid(torch.tensor(-odds * temper))
-    return Field(
-        best, degree, tuple(e - evidence[0] for e in evidence), flips, whole.noise, len(cut)
-    )
+    return Field(best, degree, flips, whole.noise)
 
 
 def _numbers(found: Fit) -> Tensor:

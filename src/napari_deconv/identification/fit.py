@@ -61,7 +61,7 @@ class Fit:
 
 
 class Model:
-    """The least squares of one image's spectrum."""
+    """The least squares of one image's spectrum, of which a ``share`` counts."""
 
     def __init__(
         self,
@@ -69,7 +69,6 @@ class Model:
         prior: SpectrumPrior,
         pupils: Pupils,
         amplitude: float,
-        temper: float | None = None,
         share: float = 1.0,
     ) -> None:
         self._pupils, self._amplitude = pupils, amplitude
@@ -79,7 +78,7 @@ class Model:
         # The mean of n exponentials has the relative variance 1 / n, of which rests have theirs.
         self._statistical = 1 / spectrum.windows
         self._rest = (prior.variance(spectrum.windows) - self._statistical).clamp(min=0) + RESIDUE
-        self._temper = share * (_temper(spectrum.windows) if temper is None else temper)
+        self._temper = share * _temper(spectrum.windows)
         self.unknowns = len(MODES) + len(prior.components)
 
     def waves(self, u: Tensor) -> Tensor:
@@ -87,12 +86,6 @@ class Model:
         import torch
 
         return self._amplitude * torch.erf(u / math.sqrt(2))
-
-    def normal(self, waves: Tensor) -> Tensor:
-        """Return the normal numbers of aberrations."""
-        import torch
-
-        return math.sqrt(2) * torch.erfinv((waves / self._amplitude).clamp(-0.999, 0.999))
 
     def aberrations(self, numbers: Tensor) -> Tensor:
         """Return aberrations (..., mode), waves, of all that is sought (..., mode + component)."""

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from napari_deconv.identification.optics import origin_first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from napari_deconv.networks.douglas_rachford import DouglasRachford
@@ -48,8 +48,6 @@ class Halves:
         Pixels (y, x) of the PSFs.
     seed
         Of the noise that parts the image.
-    dtype
-        In which it is computed; float32 restores in bfloat16, which changes nothing that matters.
     """
 
     def __init__(
@@ -59,30 +57,28 @@ class Halves:
         shape: tuple[int, int],
         *,
         seed: int = 0,
-        dtype: Any = None,
     ) -> None:
         import numpy as np
         import torch
 
         from napari_deconv.operators.convolution import Convolution
 
-        self._dtype = dtype or torch.float32
-        planes = _middle(planes).to(self._dtype)
+        planes = _middle(planes).float()
         planes = planes - planes.mean((-2, -1), keepdim=True)
         deviation = float(planes.var((-2, -1)).mean().sqrt())
         noise = max(noise, _LEAST * deviation)
         self._scale = max((deviation**2 - noise**2), (_LEAST * deviation) ** 2) ** 0.5
         blank = np.zeros(shape, np.float32)
         blank[shape[0] // 2, shape[1] // 2] = 1
-        self._blank: Convolution = Convolution(blank, planes.shape[-2:], dtype=self._dtype)
-        self._inside = tuple(slice(_BORDER, n - _BORDER) for n in planes.shape[-2:])
+        self._blank: Convolution = Convolution(blank, planes.shape[-2:])
+        self._inside = (..., *(slice(_BORDER, n - _BORDER) for n in planes.shape[-2:]))
         random = torch.Generator().manual_seed(seed)
         # Of each halving: the noise of the first half, both halves, and what the second counts.
         self._parts: list[tuple[float, Tensor, Tensor, float]] = []
         last, quiet = noise, planes
         for factor in LADDER:
             loud = factor * noise
-            added = torch.randn(planes.shape, generator=random).to(self._dtype)
+            added = torch.randn(planes.shape, generator=random)
             first = quiet + math.sqrt(loud**2 - last**2) * added
             second = (loud**2 * quiet - last**2 * first) / (loud**2 - last**2)
             self._parts.append((loud, first, second, (1 / last**2 - 1 / loud**2) / 2))
@@ -92,9 +88,7 @@ class Halves:
         """Return half spectra (..., rows, columns) of PSFs (..., y, x)."""
         import torch
 
-        grid, (h, w) = self._blank.grid, psfs.shape[-2:]
-        whole = torch.nn.functional.pad(psfs, (0, grid[1] - w, 0, grid[0] - h))
-        spectra: Tensor = torch.fft.rfft2(torch.roll(whole, (-(h // 2), -(w // 2)), (-2, -1)))
+        spectra: Tensor = torch.fft.rfft2(origin_first(psfs, self._blank.grid))
         return spectra
 
     def restored(self, psf: Tensor) -> list[Tensor]:
@@ -103,10 +97,9 @@ class Halves:
 
         from napari_deconv.operators.inverse import FourierInverse
 
-        network, otf = _network(self._dtype), self.otf(psf)
+        network, otf = _network(), self.otf(psf)
         grid = self._blank.grid
-        nothing = torch.zeros((1, 1, *grid), dtype=self._dtype)
-        half = self._dtype == torch.float32
+        nothing = torch.zeros((1, 1, *grid))
         objects = []
         for noise, first, _, _ in self._parts:
             told = torch.full_like(nothing, noise / self._scale)
@@ -114,32 +107,26 @@ class Halves:
             for plane in first:
                 whole = self._blank.periodic(plane / self._scale)[None, None]
                 inverse = FourierInverse(whole, otf, 2)
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+                # What bfloat16 changes is far below what one PSF has over another.
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                     *_, made = network(inverse, nothing, told, nothing[..., :1, :1])
-                frames.append(torch.fft.rfft2(made[0, 0].to(self._dtype) * self._scale))
+                frames.append(torch.fft.rfft2(made[0, 0].float() * self._scale))
             objects.append(torch.stack(frames))
         return objects
 
     def foretold(self, psf: Tensor) -> Tensor:
-        """Return the surprise of a PSF (y, x) with the objects that are restored with it."""
-        return self.surprise(psf, self.restored(psf))
+        """Return the surprise of a PSF (y, x) with the objects that are restored with it.
 
-    def surprise(self, psf: Tensor, objects: Sequence[Tensor]) -> Tensor:
-        """Return the negative logarithm of how likely the second halves are, but for a constant."""
-        otf = self.otf(psf)
-        total = psf.new_zeros(())
-        for (_, _, second, counts), each in zip(self._parts, objects, strict=True):
-            total = total + counts * self._misfit(otf * each, second).square().sum()
-        return total
-
-    def _misfit(self, spectrum: Tensor, second: Tensor) -> Tensor:
-        return self._seen(spectrum) - second[..., self._inside[0], self._inside[1]]
-
-    def _seen(self, spectrum: Tensor) -> Tensor:
+        It is the negative logarithm of how likely the second halves are, but for a constant.
+        """
         import torch
 
-        image: Tensor = torch.fft.irfft2(spectrum, s=self._blank.grid)
-        return image[..., self._inside[0], self._inside[1]]
+        otf, total = self.otf(psf), psf.new_zeros(())
+        for (_, _, second, counts), each in zip(self._parts, self.restored(psf), strict=True):
+            image = torch.fft.irfft2(otf * each, s=self._blank.grid)
+            rest = (image[..., : second.shape[-2], : second.shape[-1]] - second)[self._inside]
+            total = total + counts * rest.square().sum()
+        return total
 
 
 def _middle(planes: Tensor) -> Tensor:
@@ -152,11 +139,8 @@ def _middle(planes: Tensor) -> Tensor:
 
 
 @cache
-def _network(dtype: Any) -> DouglasRachford:
-    from napari_deconv.networks.douglas_rachford import DouglasRachford, Unrolled
+def _network() -> DouglasRachford:
+    from napari_deconv.networks.douglas_rachford import DouglasRachford
     from napari_deconv.networks.weights import load_weights
 
-    loaded = load_weights(NAME, "deep-blur")
-    network = DouglasRachford(Unrolled.of(loaded.settings))
-    network.load_state_dict(loaded.tensors)
-    return network.to(dtype).eval().requires_grad_(False)
+    return DouglasRachford.of(load_weights(NAME, "deep-blur"))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_deconv.errors import InputError
-from napari_deconv.identification import field, mixture, prior, resample, spectrum
+from napari_deconv.identification import estimate, field, mixture, prior, resample, spectrum
 from napari_deconv.identification.mixture import Mixture
-from napari_deconv.identification.optics import EVEN, MODES, Pupils, pupils, turned
-from napari_deconv.identification.result import UNKNOWN, strehl_of
+from napari_deconv.identification.optics import MODES, Pupils, even_twin, pupils, turned
+from napari_deconv.identification.result import UNKNOWN, assumption, conventional, strehl_of
 from napari_deconv.identification.view import check, look_at
 from napari_deconv.optics import zernike
 from napari_deconv.optics.variant import VariantPsf
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-# Expected signals to noise, dB, between which care takes over, as for one PSF; what it gives.
-_UNSURE, _SURE = 5.0, 9.0
 # Fields seem surer than they are: by so many dB on average, on photographs and microscope images
 # at noise 0.003 and 0.02 (benchmarks/deep_blur.py).
 _TOO_SURE = 3.5
@@ -134,7 +132,7 @@ def identify_field(
     places = tuple(np.linspace(0, n - 1, field.NODES) for n in view.shape)
     where = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, 2)
     best = found.fit.coefficients[0]
-    maps = _conventional((turned(best) if found.flips[0] > 0.5 else best).numpy())
+    maps = _conventional((turned(best) if found.flips[0] > 0.5 else best).double().numpy())
     grid = (field.NODES, field.NODES)
     coefficients = {j: maps[:, i].reshape(grid).astype(np.float32) for i, j in enumerate(MODES)}
     strehl = [strehl_of(dict(zip(MODES, row.tolist(), strict=True))) for row in maps]
@@ -166,7 +164,7 @@ def _answer(
     """Return the PSFs (node, y, x) to give, their expected signal to noise, dB, and confidence."""
     import torch
 
-    model = pupils(spectrum.CUTOFF, field.SHAPE)
+    model = pupils(spectrum.CUTOFF, estimate.SHAPE)
     samples = found.fit.samples
     count = samples.shape[1]
     weights = torch.softmax(found.fit.evidence, 0).repeat_interleave(count) / count
@@ -174,23 +172,17 @@ def _answer(
     best = fitted.best(model)
     expected = fitted.expected(best.psf(model), model) - _TOO_SURE
     before = mixture.before_looking(amplitude)
-    unknown = before.expected(before.psf(model), model)
-    sure = max(_UNSURE, unknown) + _SURE - _UNSURE
-    care = min(1.0, max(0.0, (sure - expected) / (_SURE - _UNSURE)))
-    expected = unknown + max(0.0, expected - unknown) * (1 - care)
+    care, expected = estimate.care_for(expected, before)
     psfs = (1 - care) * best.psf(own) + care / 2 * (fitted.psf(own) + before.psf(own))
     psfs = psfs.clamp(min=0).double()
     told: NDArray[np.float32] = (psfs / psfs.sum((-2, -1), keepdim=True)).float().numpy()
-    return told, expected, 1 - 10 ** ((unknown - expected) / 10)
+    return told, expected, estimate.confidence_of(expected, before)
 
 
-def _conventional(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+def _conventional(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a field (node, mode) with the even mode that is largest on average positive."""
-    even = np.array([j in EVEN for j in MODES])
-    mean = maps.mean(0) * even
-    if mean[np.argmax(np.abs(mean))] < 0:
-        return np.where(even, -maps, maps)
-    return maps
+    _, other = conventional(maps.mean(0))
+    return even_twin(maps) if other else maps
 
 
 def _words(
@@ -218,9 +210,4 @@ def _words(
     text += f" The PSFs are expected to be right to about {expected:.0f} dB."
     if flip > 0.2:
         text += f" Which way round they are, is not certain: {flip:.0%} that all are turned."
-    if assumed:
-        text += (
-            " No pixel size, NA and wavelength were given: NA * pixel / wavelength = "
-            f"{spectrum.CUTOFF:g} was assumed."
-        )
-    return text
+    return text + assumption(spectrum.CUTOFF) * assumed

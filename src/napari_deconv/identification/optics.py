@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,16 +41,9 @@ class Pupils:
         NA * pixel / wavelength, cycles per pixel: the pupil's radius.
     shape
         Pixels (y, x) of the PSFs.
-    dtype
-        Of coefficients and PSFs.
     """
 
-    def __init__(
-        self,
-        cutoff: float,
-        shape: Sequence[int] = (31, 31),
-        dtype: Literal["float32", "float64"] = "float32",
-    ) -> None:
+    def __init__(self, cutoff: float, shape: Sequence[int] = (31, 31)) -> None:
         vacuum = Microscope(
             numerical_aperture=_APERTURE,
             emission_wavelength=1.0,
@@ -60,12 +53,7 @@ class Pupils:
         pixel = cutoff / _APERTURE
         self.cutoff, self.shape = cutoff, (int(shape[0]), int(shape[1]))
         self._model = PupilModel(
-            vacuum,
-            self.shape,
-            (pixel, pixel),
-            indices=MODES,
-            pixel_integration=False,
-            dtype=dtype,
+            vacuum, self.shape, (pixel, pixel), indices=MODES, pixel_integration=False
         )
 
     def psf(self, coefficients: Tensor) -> Tensor:
@@ -95,6 +83,17 @@ class Pupils:
 def pupils(cutoff: float, shape: tuple[int, int]) -> Pupils:
     """Return the model of a cutoff and shape, made once."""
     return Pupils(cutoff, shape)
+
+
+def origin_first(psfs: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return PSFs (..., y, x) in arrays of this shape, with their origin at index 0."""
+    import torch
+
+    h, w = psfs.shape[-2:]
+    whole = psfs.new_zeros(*psfs.shape[:-2], max(shape[0], h), max(shape[1], w))
+    whole[..., :h, :w] = psfs
+    whole = torch.roll(whole, (-(h // 2), -(w // 2)), (-2, -1))
+    return whole[..., : shape[0], : shape[1]]
 
 
 def evenly(count: int, seed: int) -> Tensor:

@@ -96,7 +96,7 @@ def refined(
         new = mixture.together([(1 - SHARE, answer[0]), (SHARE, best)])
         expected = (1 - SHARE) * answer[1] + SHARE * expected
         told = _told(made, weighed, new.psf(model))
-    return told, (new, expected, estimate.confidence_of(made, expected))
+    return told, (new, expected, estimate.confidence_of(expected, made.before))
 
 
 def _told(made: Estimates, weighed: Estimates, psf: Tensor) -> Estimates:

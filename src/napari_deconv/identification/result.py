@@ -151,12 +151,15 @@ def words(
                 f" Which way round it is, is not certain: {flip:.0%} that it is turned by 180 "
                 "degrees; the PSF is the mean of both, by their probability."
             )
-    if assumed:
-        text += (
-            f" No pixel size, NA and wavelength were given: NA * pixel / wavelength = {cutoff:g} "
-            "was assumed."
-        )
-    return text
+    return text + assumption(cutoff) * assumed
+
+
+def assumption(cutoff: float) -> str:
+    """Return what to say where nobody told the optics."""
+    return (
+        f" No pixel size, NA and wavelength were given: NA * pixel / wavelength = {cutoff:g} was "
+        "assumed."
+    )
 
 
 def by_mode(values: NDArray[np.float64]) -> dict[int, float]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from napari_deconv.identification.optics import origin_first
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -73,7 +75,7 @@ def restorations(plane: Tensor, psfs: Tensor, noise: float) -> list[Tensor]:
     image = image * _fading(plane.shape, image)
     spectrum = torch.fft.rfft2(image)
     shape = int(plane.shape[0]), int(plane.shape[1])
-    otf = torch.fft.rfft2(_centred(psfs, shape))
+    otf = torch.fft.rfft2(origin_first(psfs, shape))
     fy = torch.fft.fftfreq(shape[0])[:, None]
     fx = torch.fft.rfftfreq(shape[1])
     fall = 1 / (fy**2 + fx**2 + _FLAT**2) ** (_FALL / 2)
@@ -129,14 +131,3 @@ def _fading(shape: tuple[int, ...], like: Tensor) -> Tensor:
         ramp = (distance / _FADE).clamp(max=1)
         sides.append((0.5 - 0.5 * torch.cos(torch.pi * ramp)).to(like))
     return sides[0][:, None] * sides[1]
-
-
-def _centred(psfs: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return PSFs in arrays of this shape, with their origin at index 0."""
-    import torch
-
-    h, w = psfs.shape[-2:]
-    whole = psfs.new_zeros(*psfs.shape[:-2], max(shape[0], h), max(shape[1], w))
-    whole[..., :h, :w] = psfs
-    whole = torch.roll(whole, (-(h // 2), -(w // 2)), (-2, -1))
-    return whole[..., : shape[0], : shape[1]]

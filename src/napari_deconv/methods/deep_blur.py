@@ -281,16 +281,14 @@ def _loaded(weights: str) -> Any:
 
 def _network(weights: str, ndim: int) -> DouglasRachford:
     """Return a network that is ready to restore images of so many axes."""
-    from napari_deconv.networks.douglas_rachford import DouglasRachford, Unrolled
+    from napari_deconv.networks.douglas_rachford import DouglasRachford
 
     loaded = _loaded(weights)
     problem = FileError(f"The weights {weights!r} are not those of this network: train them anew.")
     try:
-        plan = Unrolled.of(loaded.settings)
-        network = DouglasRachford(plan)
-        network.load_state_dict(loaded.tensors)
+        network = DouglasRachford.of(loaded)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise problem from error
-    if plan.prior.ndim > ndim:
+    if network.plan.prior.ndim > ndim:
         raise ParameterError(f"The weights {weights!r} are for stacks; choose others.")
-    return network.eval().requires_grad_(False)
+    return network

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_deconv.networks.weights import Weights
+
 # The regularised inverse: called with z and lambda.
 Inverse = Callable[["Tensor", Any], "Tensor"]
 Proximal = Callable[["Tensor"], "Tensor"]
@@ -120,6 +122,19 @@ class DouglasRachford(nn.Module):
         self.relaxation = nn.Parameter(torch.ones(count))
         self.log_noise = nn.Parameter(torch.zeros(count))
         self.log_misfit = nn.Parameter(torch.tensor(-3.0))
+
+    @classmethod
+    def of(cls, loaded: Weights) -> DouglasRachford:
+        """Return the network that a file's weights make, ready to restore.
+
+        Raises
+        ------
+        RuntimeError, KeyError, TypeError, ValueError
+            When they are those of another network.
+        """
+        network = cls(Unrolled.of(loaded.settings))
+        network.load_state_dict(loaded.tensors)
+        return network.eval().requires_grad_(False)
 
     def forward(
         self,
