@@ -95,6 +95,7 @@ class Halves:
         """Return spectra (frames, rows, columns) of objects, restored from each first half."""
         import torch
 
+        from napari_deconv.networks.precision import autocast
         from napari_deconv.operators.inverse import FourierInverse
 
         network, otf = _network(), self.otf(psf)
@@ -108,7 +109,7 @@ class Halves:
                 whole = self._blank.periodic(plane / self._scale)[None, None]
                 inverse = FourierInverse(whole, otf, 2)
                 # What bfloat16 changes is far below what one PSF has over another.
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                with torch.no_grad(), autocast(nothing.device):
                     *_, made = network(inverse, nothing, told, nothing[..., :1, :1])
                 frames.append(torch.fft.rfft2(made[0, 0].float() * self._scale))
             objects.append(torch.stack(frames))

@@ -401,11 +401,12 @@ def _image(network: nn.Module, placed: Tensor) -> Tensor:
     import torch
     from torch.nn import functional
 
+    from napari_deconv.networks.precision import autocast
     from napari_deconv.networks.refiner import Refiner
 
     memory = torch.channels_last if placed.ndim == 3 else torch.contiguous_format
     batch = placed[None].contiguous(memory_format=memory)
-    with torch.autocast(placed.device.type, torch.bfloat16):
+    with autocast(placed.device):
         made = network(batch)
     if isinstance(network, Refiner):
         refined: Tensor = made[0].float()

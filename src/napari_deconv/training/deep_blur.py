@@ -10,6 +10,7 @@ import torch
 from napari_deconv.methods._zero_shot import structural_similarity
 from napari_deconv.networks.douglas_rachford import DouglasRachford, Unrolled
 from napari_deconv.networks.drunet import Plan as Prior
+from napari_deconv.networks.precision import autocast
 from napari_deconv.networks.weights import save_weights
 from napari_deconv.training.loop import Loop
 from napari_deconv.training.unrolled_pairs import Pairs
@@ -196,7 +197,7 @@ def restored(
     inverse = batch.inverse(device)
     noise, error = batch.noise.to(device) / scale, batch.error.to(device)
     made = []
-    with torch.autocast(device.type, torch.bfloat16):
+    with autocast(device):
         for x in network(inverse, torch.zeros_like(noise), noise, error):
             made.append(x.float() * scale + level)
             if len(made) == steps:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_deconv.networks.precision import autocast
 from napari_deconv.networks.refiner import Refiner
 from napari_deconv.networks.weights import save_weights
 from napari_deconv.operators.classics import CHANNELS, classics
@@ -159,7 +160,7 @@ def decibels(image: Tensor, truth: Tensor) -> Tensor:
 
 
 def _run(network: Refiner, stack: Tensor) -> Tensor:
-    with torch.autocast(stack.device.type, torch.bfloat16):
+    with autocast(stack.device):
         refined: Tensor = network(stack.contiguous(memory_format=torch.channels_last))
     return refined
 
