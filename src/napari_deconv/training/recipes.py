@@ -168,9 +168,39 @@ def widefield() -> Recipe:
     )
 
 
+def light_sheet() -> Recipe:
+    """Return a light sheet, seen by a dipping objective of NA 0.8."""
+    return _optics(
+        "light-sheet",
+        "LUCYD, light sheet",
+        numerical_aperture=0.8,
+        emission_wavelength=0.52,
+        excitation_wavelength=0.488,
+        immersion_index=1.333,
+        sample_index=1.34,
+        coverslip_thickness=0.0,
+        coverslip_thickness_design=0.0,
+    )
+
+
+def confocal() -> Recipe:
+    """Return a confocal microscope, water immersion of NA 1.2, pinhole of one Airy unit."""
+    return _optics(
+        "confocal",
+        "LUCYD, confocal",
+        numerical_aperture=1.2,
+        emission_wavelength=0.52,
+        excitation_wavelength=0.488,
+        immersion_index=1.333,
+        sample_index=1.36,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "mixture": mixture,
     "mixture-paper": mixture_paper,
     "widefield": widefield,
+    "light-sheet": light_sheet,
+    "confocal": confocal,
     "2d": plane,
 }
