@@ -116,7 +116,7 @@ def test_no_psf_and_no_figures_of_one(stack_weights):
 
 
 def test_bfloat16_is_close(stack_weights):
-    image = image_of((16, 24, 24))
+    image = image_of((8, 12, 12))  # small: some processors imitate it, at length
     exact = restore(image, stack_weights)
     close = restore(image, stack_weights, precision="bfloat16")
     assert np.abs(close - exact).max() < 0.05 * np.ptp(image)

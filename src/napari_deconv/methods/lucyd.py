@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.networks.lucyd import Lucyd, Parts
+    from napari_deconv.networks.lucyd_compiled import CompiledLucyd
     from napari_deconv.operators.convolution import Convolution
 
 # How far the network sees: its halo in voxels, and its grid of half the resolution.
@@ -75,6 +76,12 @@ def _weights(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> 
     return name
 
 
+def _precision(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+    from napari_deconv.networks.lucyd_compiled import usable
+
+    return "float32" if usable(data.device, data.ndim) else fastest(data, blur, parameters)
+
+
 @method(
     "lucyd",
     title="LUCYD",
@@ -99,7 +106,7 @@ def lucyd(
         float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(_scale)
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(fastest)
+        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(_precision)
     ] = "auto",
 ) -> Tensor:
     r"""For noisy stacks in a second, without a PSF: a network that was trained on other objects.
@@ -131,10 +138,13 @@ def lucyd(
         Intensity above the level that counts as bright, which the network sees as one; automatic
         takes nearly the brightest one of local means.
     precision
-        Of the network's convolutions: bfloat16 is several times faster where the processor knows
-        it, and exact to about a thousandth of the scale. Automatic takes it there.
+        Of the network's convolutions: bfloat16 is exact to about a thousandth of the scale.
+        Automatic takes it where the device computes in it, but for stacks on a processor, for
+        which compiled loops in float32 are faster.
     """
     import torch
+
+    from napari_deconv.networks.lucyd_compiled import CompiledLucyd, usable
 
     last = {2: torch.channels_last, 3: torch.channels_last_3d}[data.ndim]
     network, settings = _network(weights, data.ndim)
@@ -144,11 +154,10 @@ def lucyd(
     if planes != depth:
         image = _resampled(image, planes)
     half = precision == "bfloat16"
-    network = network.to(data.device)
-    if half:
-        network = network.to(memory_format=last)  # type: ignore[call-overload]
+    network = network.to(data.device).to(memory_format=last)  # type: ignore[call-overload]
+    runs = network if half or not usable(data.device, data.ndim) else CompiledLucyd(network)
     with torch.no_grad(), torch.autocast(data.device.type, torch.bfloat16, enabled=half):
-        parts = run(network, image)
+        parts = run(runs, image)
     made = _chosen(parts, shown)[tuple(map(slice, image.shape))].float()
     if planes != depth:
         made = _resampled(made, depth)
@@ -160,7 +169,7 @@ def lucyd(
     return blur.extend(made)
 
 
-def run(network: Lucyd, image: Tensor) -> Parts:
+def run(network: Lucyd | CompiledLucyd, image: Tensor) -> Parts:
     """Let a network see an image, which may grow by a voxel at the end of each axis."""
     from torch.nn import functional
 

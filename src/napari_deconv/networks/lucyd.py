@@ -14,14 +14,14 @@ which the network has the parameters that the paper counts, 24,964.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -222,6 +222,10 @@ class Fusion(nn.Sequential):
             Convolution(ndim, inputs, outputs, kernel=1),
             Convolution(ndim, outputs, outputs, rectified=False),
         )
+
+    def __iter__(self) -> Iterator[Convolution]:
+        """Iterate over both convolutions."""
+        return iter(cast("list[Convolution]", list(self._modules.values())))
 
 
 class Residual(nn.Module):
