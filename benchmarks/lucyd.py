@@ -183,6 +183,10 @@ def robust(truth: Volume, weights: str, seed: int) -> dict[str, float]:
         score(f"gain {gain}", np.float32(gain) * image)
     score("8 bit", np.clip(np.round(128 * image + 64), 0, 255).astype(np.uint8))
     score("16 bit", np.clip(np.round(20_000 * image + 10_000), 0, 65535).astype(np.uint16))
+    for apart in (2, 3, 4):
+        # The same stack with planes left out.
+        options = {"spacing": (0.1 * apart, 0.1, 0.1)}
+        score(f"planes {apart} apart", image[::apart], truth[::apart], **options)
     return found
 
 
