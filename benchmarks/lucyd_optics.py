@@ -13,13 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lucyd import Volume, best_gaussian
+from lucyd import best_gaussian
 
 import napari_deconv as nd
 from napari_deconv.training.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from lucyd import Volume
 
 SPACING, UNSEEN = (0.2, 0.1, 0.1), 777_000
 SHAPE = (64, 96, 96)
