@@ -53,7 +53,7 @@ def test_around_a_proximal_operator_it_finds_the_minimiser(scheme, borders, monk
     """
     monkeypatch.setattr(registry, "_denoisers", dict(registry._denoisers))
     c, strength, noise = 0.02, 0.5, 5.0
-    registry.denoiser("shrink")(lambda image, sigma: image / (1 + c * sigma**2))
+    registry.denoiser("shrink")(lambda: lambda image, sigma: image / (1 + c * sigma**2))
     _, data, blur = problem((20, 22), borders, torch.float64)
     *_, (x, residual) = plug_and_play(
         data,

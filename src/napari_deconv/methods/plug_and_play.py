@@ -10,7 +10,8 @@ from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.denoisers import denoisers
 from napari_deconv.operators.gradients import seams
 from napari_deconv.operators.slabs import inner, slabs, total
-from napari_deconv.operators.spectra import is_circular
+from napari_deconv.operators.spectra import is_circular, is_torus
+from napari_deconv.operators.torus import energy, product, project_back, windowed_steps
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def plug_and_play(
     """
     # ADMM's dual takes back the light that is added by cutting negative values off.
     cut = (_cut if scheme == "admm" else _positive) if positive else None
-    denoise = _centred(denoisers()[denoiser], blur, cut)
+    denoise = _centred(denoisers()[denoiser](), blur, cut)
     schemes = {"half-quadratic": _half_quadratic, "admm": _admm, "ista": _ista}
     steps = schemes[scheme](data, blur, denoise, float(strength), float(noise))
     yield from islice(steps, iterations)
@@ -184,17 +185,46 @@ class _DataStep:
     def __init__(self, data: Tensor, blur: Convolution) -> None:
         self._data, self._blur = data, blur
         self._circular = is_circular(blur)
+        self._added: Tensor | None = None
         if self._circular:
             self._back = blur.spectrum(data) * blur.otf.conj()
 
     def __call__(self, v: Tensor, mu: float) -> Tensor:
         """Divide in Fourier space where the object repeats itself, else iterate."""
         if not self._circular:
-            return self._conjugate_gradients(v, mu)
+            return (self._windowed if is_torus(self._blur) else self._conjugate_gradients)(v, mu)
         spectrum = self._blur.spectrum(v)
         for s, b, h in slabs(spectrum, self._back, self._blur.otf):
             s.mul_(mu).add_(b).div_(h.real.square() + h.imag.square() + mu)
         return self._blur.from_spectrum(spectrum)
+
+    def _windowed(self, v: Tensor, mu: float) -> Tensor:
+        """Find what is to be added to v, beginning with what was added the last time.
+
+        Where the blur does not see, v is right already.
+        """
+        import torch
+
+        blur = self._blur
+        left = blur(v, borrow=True)
+        torch.sub(self._data, left, out=left)
+        residual = project_back(blur, left).clone()
+        ridge = torch.tensor(mu, dtype=blur.dtype, device=blur.device)
+        inverse = (blur.otf.real.square() + blur.otf.imag.square()).add_(mu).reciprocal_()
+        enough = _TOLERANCE**2 * energy(blur, residual, inverse)
+        if self._added is None:
+            self._added = torch.zeros_like(residual)
+        else:
+            residual -= product(blur, self._added, ridge)
+        added = self._added
+
+        def advance(direction: Tensor, length: float) -> None:
+            added.add_(direction, alpha=length)
+
+        steps = windowed_steps(blur, ridge, residual, inverse, advance, enough)
+        for _ in islice(steps, _MOST_STEPS):
+            pass
+        return blur.from_spectrum(added).add_(v)
 
     def _conjugate_gradients(self, v: Tensor, mu: float) -> Tensor:
         """Begin at v, where all that the blur does not see is right already."""
