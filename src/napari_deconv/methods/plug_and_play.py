@@ -12,7 +12,7 @@ from napari_deconv.operators.gradients import seams
 from napari_deconv.operators.slabs import inner, slabs, total
 from napari_deconv.operators.spectra import is_circular, is_torus
 from napari_deconv.operators.torus import energy, product, project_back, windowed_steps
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,7 +74,11 @@ def plug_and_play(
     scheme: Annotated[Literal["half-quadratic", "admm", "ista"], Advanced()] = "half-quadratic",
     positive: Annotated[bool, Advanced()] = True,
     noise: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Auto(_noise), Advanced()
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Auto(_noise, needs_blur=never),
+        Advanced(),
     ] = "auto",
 ) -> Iterator[tuple[Tensor, float]]:
     r"""For objects that a denoiser knows well; it deblurs and denoises by turns.
@@ -280,16 +284,21 @@ def _positive(x: Tensor) -> Tensor:
     is found by Newton's method, which comes to its end in a few steps (Michelot 1986,
     doi:10.1007/BF00938486).
     """
+    import torch
+
     wanted = total(x)
     if wanted <= 0:
         return x.clamp_(min=0)
     level = 0.0
     for _ in range(_LEVELS):
-        above = x > level
-        excess = total(x[above] - level) - wanted
+        excess, count = -wanted, 0
+        for (part,) in slabs(x):
+            above = (part - level).clamp_(min=0)
+            excess += total(above)
+            count += int(torch.count_nonzero(above))
         if excess <= _SAME_SUM * wanted:
             break
-        level += excess / int(above.sum())
+        level += excess / count
     return x.sub_(level).clamp_(min=0)
 
 

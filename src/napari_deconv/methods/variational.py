@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.methods._level import typical_level
 from napari_deconv.operators.priors import make_prior
 from napari_deconv.operators.splitting import Misfit, minimise
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +48,11 @@ def variational(
     misfit: Annotated[Literal["gaussian", "poisson", "poisson-gaussian"], Advanced()] = "gaussian",
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(typical_level)
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Advanced(),
+        Auto(typical_level, needs_blur=never),
     ] = "auto",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
