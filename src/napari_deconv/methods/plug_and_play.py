@@ -27,13 +27,16 @@ else:
     DenoiserName = Literal[tuple(denoisers())]
 
 # Half-quadratic splitting begins at this many times the image's noise and comes down to it in so
-# many steps.
-_FIRST, _STEPS = 8.0, 8
+# many steps; some more follow, which hardly change anything.
+_FIRST, _STEPS, _MORE = 8.0, 8, 2
 # ADMM begins here. Where its change falls by less than this share, the penalty rises by a factor
 # (Chan et al. 2017), until the denoiser is asked for so little that nothing could change any more.
 _ADMM_FIRST, _ENOUGH, _RISE, _LAST = 4.0, 0.9, 1.6, 1e-3
 # Conjugate gradients of a data step: relative residual to reach, and most steps towards it.
 _TOLERANCE, _MOST_STEPS = 1e-3, 60
+# Least penalty of a step in Fourier space, in units of |H|^2: what is left of the residual would
+# count for more than the image where the blur hardly sees, and ADMM would carry it on.
+_LEAST = 1e-4
 # Steps of Newton's method to keep a sum, and how nearly.
 _LEVELS, _SAME_SUM = 20, 1e-4
 
@@ -91,8 +94,9 @@ def plug_and_play(
     ADMM (Venkatakrishnan et al. 2013) adds a dual variable, and raises :math:`\mu`, which lowers
     :math:`\sigma`, whenever its variables do not settle (Chan et al. 2017), so that it comes to
     rest around any denoiser. Half-quadratic splitting (Zhang et al. 2022) lowers :math:`\sigma`
-    from eight times the noise to the noise itself, step by step. ISTA takes a gradient step in
-    place of the first minimisation. Each step tells how much its variables still change.
+    from eight times the noise to the noise itself in eight steps, and ends after two more. ISTA
+    takes a gradient step in place of the first minimisation. Each step tells how much its variables
+    still change.
 
     Parameters
     ----------
@@ -101,7 +105,8 @@ def plug_and_play(
     blur
         Forward model H.
     iterations
-        How many steps to take: more steps come closer to where nothing changes.
+        How many steps to take at most: more come closer to where nothing changes. Half-quadratic
+        splitting ends by itself.
     denoiser
         What objects look like: even patches with sharp edges (tv), of few wavelets (wavelet), or
         patches that come back elsewhere (non-local-means).
@@ -130,12 +135,11 @@ def _half_quadratic(
     """Split as in Zhang et al. 2022, equation 6: sigma falls by the same factor each step."""
     step = _DataStep(data, blur)
     v = blur.extend(data)
-    count = 0
-    while True:
+    for count in range(_STEPS + _MORE):
         times = _FIRST ** max(0.0, 1 - count / _STEPS)
         new = denoise(step(v, strength / times**2), times * noise)
         change = _length(new - v) / max(_length(new), 1e-30)
-        v, count = new, count + 1
+        v = new
         # While the noise level falls the result is not yet in question.
         yield v, max(change, 1 - 1 / times)
 
@@ -209,7 +213,7 @@ class _DataStep:
         """
         import torch
 
-        blur = self._blur
+        blur, mu = self._blur, max(mu, _LEAST * self._blur.norm_squared)
         left = blur(v, borrow=True)
         torch.sub(self._data, left, out=left)
         residual = project_back(blur, left).clone()

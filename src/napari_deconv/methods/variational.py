@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
-    components = {"hessian": 6.0, "tv": 3.0, "wavelet": 3.0}[parameters["prior"]]
-    return components + 7.5, 2.0
+    components = {"hessian": 6.0, "nuclear-hessian": 6.0, "tv": 3.0, "wavelet": 3.0}
+    return components[parameters["prior"]] + 7.5, 2.0
 
 
 @method(
@@ -44,7 +44,7 @@ def variational(
     strength: Annotated[
         float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(1e-4, 1.0)
     ] = "auto",
-    prior: Literal["hessian", "tv", "wavelet"] = "hessian",
+    prior: Literal["hessian", "nuclear-hessian", "tv", "wavelet"] = "hessian",
     misfit: Annotated[Literal["gaussian", "poisson", "poisson-gaussian"], Advanced()] = "gaussian",
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[
@@ -77,7 +77,8 @@ def variational(
         Weight of the prior against the image: larger is smoother, smaller keeps more noise.
         Automatic tries some on a region and takes the one that predicts unseen photons best.
     prior
-        What objects look like: of few bends, so that slopes and fine lines survive (hessian);
+        What objects look like: of few bends, so that slopes and fine lines survive (hessian), and
+        in each place bent along few directions, as a line or a sheet is (nuclear-hessian);
         of few edges, flat between them (tv); of few wavelets (wavelet).
     misfit
         How the image may differ from the model: by as much everywhere (gaussian), as photons do
