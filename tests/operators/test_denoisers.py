@@ -75,3 +75,48 @@ def test_another_one_joins(monkeypatch):
         return lambda image, sigma: image / 2
 
     assert denoisers()["half"] is half
+
+
+@pytest.mark.parametrize("shape", [(24, 25), (9, 12, 13)])
+@pytest.mark.parametrize("loops", ["auto", "off"])
+def test_total_variation_finds_the_minimiser(shape, loops, monkeypatch):
+    """That of scikit-image's Chambolle iteration, run for long."""
+    from skimage.restoration import denoise_tv_chambolle
+
+    monkeypatch.setenv("NAPARI_DECONV_NUMBA", loops)
+    monkeypatch.setattr(module, "_TV_ENOUGH", 1e-5)
+    monkeypatch.setattr(module, "_TV_STEPS", 1000)
+    image = noisy(patches(shape))
+    expected = denoise_tv_chambolle(image.numpy(), weight=15.0, eps=1e-9, max_num_iter=3000)
+    found = module.TotalVariation()(image, 15.0)
+    assert float(np.square(found.numpy() - expected).mean() ** 0.5) < 0.1
+
+
+@pytest.mark.parametrize("shape", [(24, 25), (9, 12, 13)])
+def test_total_variation_compiled_and_plain_agree(shape, monkeypatch):
+    image = noisy(patches(shape))
+    monkeypatch.setattr(module, "_TV_STEPS", 12)
+    compiled = module.TotalVariation()
+    found = [compiled(image, sigma) for sigma in (15.0, 12.0)]
+    monkeypatch.setenv("NAPARI_DECONV_NUMBA", "off")
+    plain = module.TotalVariation()
+    for sigma, mine in zip((15.0, 12.0), found, strict=True):
+        torch.testing.assert_close(plain(image, sigma), mine, rtol=1e-4, atol=1e-3)
+
+
+def test_total_variation_goes_on_from_the_image_before(monkeypatch):
+    image = noisy(patches((40, 42)))
+    again = module.TotalVariation()
+    exact = again(image, 15.0)
+    monkeypatch.setattr(module, "_TV_STEPS", 3)
+    warm, cold = again(image, 15.0), module.TotalVariation()(image, 15.0)
+    assert (warm - exact).norm() < 0.2 * (cold - exact).norm()
+
+
+@pytest.mark.parametrize("shape", [(32, 35), (16, 17, 18)])
+def test_wavelets_shrink_all_bands_but_the_approximation(shape):
+    """Pure noise leaves nothing but the mean of large areas."""
+    image = noisy(torch.full(shape, 50.0))
+    found = denoisers()["wavelet"]()(image, 15.0)
+    assert float(found.mean()) == pytest.approx(float(image.mean()), rel=1e-3)
+    assert float((found - 50).std()) < 5
