@@ -29,7 +29,7 @@ def clipping(compiled: Callable[[Any], Any]) -> Callable[[Any, float], None]:
         return min(max(value, -most), most)
 
     @compiled
-    def slope(above: float, below: float, most: float, least: float) -> float:
+    def slope(above: float, below: float, most: float, least: float) -> Any:
         """Return how much of the difference of two eigenvalues remains."""
         share = (cut(above, most) - cut(below, most)) / max(above - below, least)
         return min(max(share, 0.0), 1.0)
