@@ -66,17 +66,31 @@ class WeightsOf:
     network: str
 
 
+def never(parameters: Mapping[str, Any]) -> bool:
+    """Say that something is never needed, whatever the parameters are."""
+    del parameters
+    return False
+
+
+def _always(parameters: Mapping[str, Any]) -> bool:
+    del parameters
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Auto:
     """How ``"auto"`` becomes a value: ``resolve(data, blur, parameters)``.
 
     The engine calls it once for the whole image before the method runs, so that tiles agree
     and the record tells the value that was used. Among the parameters, ``iterations`` is what
-    the user asked for, ``"auto"`` included. Data and blur are None unless ``needs_data``.
+    the user asked for, ``"auto"`` included. Data and blur are None unless ``needs_data``, and the
+    blur, which takes time to make, is where ``needs_blur`` says of the parameters that it is of no
+    use.
     """
 
     resolve: Callable[[Any, Any, Mapping[str, Any]], Any]
     needs_data: bool = True
+    needs_blur: Callable[[Mapping[str, Any]], bool] = _always
 
 
 @dataclass(frozen=True, slots=True)

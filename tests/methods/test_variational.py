@@ -15,7 +15,7 @@ from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.priors import make_prior
 from napari_deconv.simulation.phantoms import filaments
 
-PRIORS = ["hessian", "tv", "wavelet"]
+PRIORS = ["hessian", "nuclear-hessian", "tv", "wavelet"]
 
 
 def gaussian_psf(shape, sigma=1.3):
@@ -86,7 +86,7 @@ def test_the_unit_of_intensity_does_not_matter(scene, prior, misfit):
     np.testing.assert_allclose(other, 100 * one, rtol=2e-3, atol=0.02 * one.max())
 
 
-@pytest.mark.parametrize("prior", ["hessian", "tv"])
+@pytest.mark.parametrize("prior", ["hessian", "nuclear-hessian", "tv"])
 def test_shifting_the_image_shifts_the_result(scene, prior):
     _, psf, image = scene
     options = {"prior": prior, "strength": 0.02, "iterations": 20, "borders": "circular"}
@@ -158,7 +158,7 @@ def test_automatic_is_near_the_best_and_beats_richardson_lucy(shape):
     assert psnr(result) > lucy
 
 
-@pytest.mark.parametrize("prior", ["hessian", "tv"])
+@pytest.mark.parametrize("prior", ["hessian", "nuclear-hessian", "tv"])
 def test_compiled_and_plain_loops_agree(scene, prior, monkeypatch):
     _, psf, image = scene
     options = {"prior": prior, "strength": 0.02, "iterations": 15, "background": 2.0}

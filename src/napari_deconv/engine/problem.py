@@ -286,17 +286,20 @@ class Problem:
             predicts=self.has_psf,
         )
 
-    def representative_parts(
-        self, noise: Noise, device: device
-    ) -> tuple[Tensor, Convolution, dict[str, Any]]:
-        """Return data, forward model and context of the representative region."""
+    def representative_part(
+        self, noise: Noise, device: device, *, around: bool = True
+    ) -> tuple[Block, Tensor, dict[str, Any]]:
+        """Return the representative region, its data as the method wants them, and the context.
+
+        Without what is ``around`` it is for those who do not look at the blur.
+        """
         import torch
 
-        block = self.block(*self.representative)
+        block = self.block(*self.representative, halo=None if around else (0,) * len(self.halo))
         data, floor, gone = self.as_wanted(block, noise)
         noise = replace(noise, offset=noise.offset - gone)
         context = self.context(torch.as_tensor(floor, dtype=torch.float32), noise)
-        return torch.from_numpy(data).to(device), self.blur(block, data.shape, device), context
+        return block, torch.from_numpy(data).to(device), context
 
     def context(self, floor: Any, noise: Noise) -> dict[str, Any]:
         """Return the parameters that the engine fills in, where the method knows them."""
@@ -368,7 +371,7 @@ class Problem:
     def noise(self) -> Noise:
         """Return the camera's noise: given, or estimated from a representative region."""
         wanted_gain, wanted_read = self.options.gain, self.options.read_noise
-        block = self.block(*self.representative)
+        block = self.block(*self.representative, halo=(0,) * len(self.halo))
         if min(block.data.shape[-2:]) < 12:
             self.notes.append("The image is too small to tell its noise: a gain of 1 was used.")
             noise = Noise(1.0, 0.0, 0.0)

@@ -12,10 +12,10 @@ from napari_deconv.engine.stopping import HeldOut, RelativeChange, split_photons
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import device
+    from torch import Tensor, device
 
     from napari_deconv.assessment.noise import Noise
-    from napari_deconv.engine.problem import Problem
+    from napari_deconv.engine.problem import Block, Problem
     from napari_deconv.engine.run import Run
 
 
@@ -32,13 +32,18 @@ def resolve_parameters(
     automatic = [entry for entry in automatic if entry.search is None or entry.auto is not None]
     resolved = dict(parameters)
     asked = {"iterations": problem.options.iterations}
-    data = blur = None
-    if any(entry.auto is None or entry.auto.needs_data for entry in automatic):
-        data, blur, context = problem.representative_parts(noise, device)
-        asked = context | asked
+    looks: dict[bool, tuple[Block, Tensor, dict[str, Any]]] = {}
     for entry in automatic:
         assert entry.auto is not None, f"{entry.name} of {problem.method.id} cannot be automatic"
-        resolved[entry.name] = entry.auto.resolve(data, blur, resolved | asked)
+        known, data, blur = resolved | asked, None, None
+        if entry.auto.needs_data:
+            wide = entry.auto.needs_blur(known)
+            if wide not in looks:
+                looks[wide] = problem.representative_part(noise, device, around=wide)
+            block, data, context = looks[wide]
+            known = resolved | context | asked
+            blur = problem.blur(block, data.shape, device) if wide else None
+        resolved[entry.name] = entry.auto.resolve(data, blur, known)
     return resolved
 
 

@@ -13,7 +13,7 @@ from napari_deconv.errors import ParameterError
 from napari_deconv.methods import _zero_shot as zero_shot
 from napari_deconv.methods._level import typical_level
 from napari_deconv.operators.classics import TV_TO_HESSIAN, after, classics
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -116,7 +116,11 @@ def cider(
     guard: Annotated[bool, Advanced()] = True,
     sparsity: Annotated[float, Range(0, 100), Advanced()] = 0.0,
     level: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(typical_level)
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Advanced(),
+        Auto(typical_level, needs_blur=never),
     ] = "auto",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,

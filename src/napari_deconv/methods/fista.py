@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.methods._level import typical_level
 from napari_deconv.methods._thresholding import GRIDS, Shrinkage, WaveletName
 from napari_deconv.operators.slabs import inner, slabs
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,11 @@ def fista(
     scales: Annotated[int, Range(1, 10), Advanced()] = 4,
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(typical_level)
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Advanced(),
+        Auto(typical_level, needs_blur=never),
     ] = "auto",
 ) -> Iterator[Tensor]:
     r"""For images of lines, edges and texture: removes blur, and what no few wavelets explain.

@@ -10,8 +10,9 @@ from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.denoisers import denoisers
 from napari_deconv.operators.gradients import seams
 from napari_deconv.operators.slabs import inner, slabs, total
-from napari_deconv.operators.spectra import is_circular
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.operators.spectra import is_circular, is_torus
+from napari_deconv.operators.torus import energy, product, project_back, windowed_steps
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,13 +27,16 @@ else:
     DenoiserName = Literal[tuple(denoisers())]
 
 # Half-quadratic splitting begins at this many times the image's noise and comes down to it in so
-# many steps.
-_FIRST, _STEPS = 8.0, 8
+# many steps; some more follow, which hardly change anything.
+_FIRST, _STEPS, _MORE = 8.0, 8, 2
 # ADMM begins here. Where its change falls by less than this share, the penalty rises by a factor
 # (Chan et al. 2017), until the denoiser is asked for so little that nothing could change any more.
 _ADMM_FIRST, _ENOUGH, _RISE, _LAST = 4.0, 0.9, 1.6, 1e-3
 # Conjugate gradients of a data step: relative residual to reach, and most steps towards it.
 _TOLERANCE, _MOST_STEPS = 1e-3, 60
+# Least penalty of a step in Fourier space, in units of |H|^2: what is left of the residual would
+# count for more than the image where the blur hardly sees, and ADMM would carry it on.
+_LEAST = 1e-4
 # Steps of Newton's method to keep a sum, and how nearly.
 _LEVELS, _SAME_SUM = 20, 1e-4
 
@@ -73,7 +77,11 @@ def plug_and_play(
     scheme: Annotated[Literal["half-quadratic", "admm", "ista"], Advanced()] = "half-quadratic",
     positive: Annotated[bool, Advanced()] = True,
     noise: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Auto(_noise), Advanced()
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Auto(_noise, needs_blur=never),
+        Advanced(),
     ] = "auto",
 ) -> Iterator[tuple[Tensor, float]]:
     r"""For objects that a denoiser knows well; it deblurs and denoises by turns.
@@ -86,8 +94,9 @@ def plug_and_play(
     ADMM (Venkatakrishnan et al. 2013) adds a dual variable, and raises :math:`\mu`, which lowers
     :math:`\sigma`, whenever its variables do not settle (Chan et al. 2017), so that it comes to
     rest around any denoiser. Half-quadratic splitting (Zhang et al. 2022) lowers :math:`\sigma`
-    from eight times the noise to the noise itself, step by step. ISTA takes a gradient step in
-    place of the first minimisation. Each step tells how much its variables still change.
+    from eight times the noise to the noise itself in eight steps, and ends after two more. ISTA
+    takes a gradient step in place of the first minimisation. Each step tells how much its variables
+    still change.
 
     Parameters
     ----------
@@ -96,7 +105,8 @@ def plug_and_play(
     blur
         Forward model H.
     iterations
-        How many steps to take: more steps come closer to where nothing changes.
+        How many steps to take at most: more come closer to where nothing changes. Half-quadratic
+        splitting ends by itself.
     denoiser
         What objects look like: even patches with sharp edges (tv), of few wavelets (wavelet), or
         patches that come back elsewhere (non-local-means).
@@ -113,7 +123,7 @@ def plug_and_play(
     """
     # ADMM's dual takes back the light that is added by cutting negative values off.
     cut = (_cut if scheme == "admm" else _positive) if positive else None
-    denoise = _centred(denoisers()[denoiser], blur, cut)
+    denoise = _centred(denoisers()[denoiser](), blur, cut)
     schemes = {"half-quadratic": _half_quadratic, "admm": _admm, "ista": _ista}
     steps = schemes[scheme](data, blur, denoise, float(strength), float(noise))
     yield from islice(steps, iterations)
@@ -125,12 +135,11 @@ def _half_quadratic(
     """Split as in Zhang et al. 2022, equation 6: sigma falls by the same factor each step."""
     step = _DataStep(data, blur)
     v = blur.extend(data)
-    count = 0
-    while True:
+    for count in range(_STEPS + _MORE):
         times = _FIRST ** max(0.0, 1 - count / _STEPS)
         new = denoise(step(v, strength / times**2), times * noise)
         change = _length(new - v) / max(_length(new), 1e-30)
-        v, count = new, count + 1
+        v = new
         # While the noise level falls the result is not yet in question.
         yield v, max(change, 1 - 1 / times)
 
@@ -184,17 +193,46 @@ class _DataStep:
     def __init__(self, data: Tensor, blur: Convolution) -> None:
         self._data, self._blur = data, blur
         self._circular = is_circular(blur)
+        self._added: Tensor | None = None
         if self._circular:
             self._back = blur.spectrum(data) * blur.otf.conj()
 
     def __call__(self, v: Tensor, mu: float) -> Tensor:
         """Divide in Fourier space where the object repeats itself, else iterate."""
         if not self._circular:
-            return self._conjugate_gradients(v, mu)
+            return (self._windowed if is_torus(self._blur) else self._conjugate_gradients)(v, mu)
         spectrum = self._blur.spectrum(v)
         for s, b, h in slabs(spectrum, self._back, self._blur.otf):
             s.mul_(mu).add_(b).div_(h.real.square() + h.imag.square() + mu)
         return self._blur.from_spectrum(spectrum)
+
+    def _windowed(self, v: Tensor, mu: float) -> Tensor:
+        """Find what is to be added to v, beginning with what was added the last time.
+
+        Where the blur does not see, v is right already.
+        """
+        import torch
+
+        blur, mu = self._blur, max(mu, _LEAST * self._blur.norm_squared)
+        left = blur(v, borrow=True)
+        torch.sub(self._data, left, out=left)
+        residual = project_back(blur, left).clone()
+        ridge = torch.tensor(mu, dtype=blur.dtype, device=blur.device)
+        inverse = (blur.otf.real.square() + blur.otf.imag.square()).add_(mu).reciprocal_()
+        enough = _TOLERANCE**2 * energy(blur, residual, inverse)
+        if self._added is None:
+            self._added = torch.zeros_like(residual)
+        else:
+            residual -= product(blur, self._added, ridge)
+        added = self._added
+
+        def advance(direction: Tensor, length: float) -> None:
+            added.add_(direction, alpha=length)
+
+        steps = windowed_steps(blur, ridge, residual, inverse, advance, enough)
+        for _ in islice(steps, _MOST_STEPS):
+            pass
+        return blur.from_spectrum(added).add_(v)
 
     def _conjugate_gradients(self, v: Tensor, mu: float) -> Tensor:
         """Begin at v, where all that the blur does not see is right already."""
@@ -250,16 +288,21 @@ def _positive(x: Tensor) -> Tensor:
     is found by Newton's method, which comes to its end in a few steps (Michelot 1986,
     doi:10.1007/BF00938486).
     """
+    import torch
+
     wanted = total(x)
     if wanted <= 0:
         return x.clamp_(min=0)
     level = 0.0
     for _ in range(_LEVELS):
-        above = x > level
-        excess = total(x[above] - level) - wanted
+        excess, count = -wanted, 0
+        for (part,) in slabs(x):
+            above = (part - level).clamp_(min=0)
+            excess += total(above)
+            count += int(torch.count_nonzero(above))
         if excess <= _SAME_SUM * wanted:
             break
-        level += excess / int(above.sum())
+        level += excess / count
     return x.sub_(level).clamp_(min=0)
 
 

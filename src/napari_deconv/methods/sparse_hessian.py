@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.operators import fused, fused_continuity, gradients
 from napari_deconv.operators.slabs import inner, total
 from napari_deconv.operators.splitting import Misfit, minimise
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,11 @@ def sparse_hessian(
         float | Literal["auto"], Range(0, 1e2), Auto(_continuity), Advanced()
     ] = "auto",
     level: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Auto(_level), Advanced()
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Auto(_level, needs_blur=never),
+        Advanced(),
     ] = "auto",
 ) -> Iterator[tuple[Tensor, float]]:
     r"""For fine bright structures on a dark ground, in stacks, single frames or time series.

@@ -13,8 +13,8 @@ from napari_deconv.operators.spectra import (
     is_torus,
     penalty_power,
     regularised_inverse,
-    spectral_inner,
 )
+from napari_deconv.operators.torus import energy, product, project_back, windowed_steps
 from napari_deconv.registry import Advanced, Auto, Range, method
 
 if TYPE_CHECKING:
@@ -106,60 +106,31 @@ def _on_torus(
 
     A step takes two transforms for the image's border and one to show the estimate.
     """
-    import torch
-
-    transform, otf, power = blur.transform, blur.otf, penalty_power(blur, penalty)
+    transform, power = blur.transform, penalty_power(blur, penalty)
     if blur.data_shape == blur.grid:
         yield regularised_inverse(data, blur, power, strength), 0.0
         return
-    inverse = otf.real.square().add_(otf.imag.square()).add_(power, alpha=strength).reciprocal_()
-
-    def normal(spectrum: Tensor) -> tuple[Tensor, float]:
-        for t, x, h in slabs(transform.spectrum, spectrum, otf):
-            torch.mul(x, h, out=t)
-        transform.inverse(transform.spectrum)
-        result, bend = observe(), 0.0
-        for r, x, h, p in slabs(result, spectrum, otf, power):
-            r.mul_(h.conj()).addcmul_(x, p.to(r.dtype), value=strength)
-            bend += spectral_inner(x, r, blur.grid[-1])
-        return result, bend
-
-    def observe() -> Tensor:
-        """Return the spectrum of what stands in the work buffer within the image."""
-        for axis, (length, whole) in enumerate(zip(blur.data_shape, blur.grid, strict=True)):
-            transform.work.narrow(axis, length, whole - length).zero_()
-        return transform.forward()
-
-    def precondition(residual: Tensor) -> tuple[Tensor, float]:
-        energy = 0.0
-        for t, r, c in slabs(transform.spectrum, residual, inverse):
-            # Real numbers times complex ones are slow in torch.
-            torch.mul(r, c.to(r.dtype), out=t)
-            energy += spectral_inner(r, t, blur.grid[-1])
-        return transform.spectrum, energy
+    ridge = power.mul_(strength)
+    inverse = (blur.otf.real.square() + blur.otf.imag.square()).add_(ridge).reciprocal_()
 
     def advance(direction: Tensor, length: float) -> None:
-        transform.spectrum.copy_(direction)
+        del direction
         transform.inverse(transform.spectrum)
         for e, w in slabs(estimate, transform.work):
             e.add_(w, alpha=length)
 
     # From the filter's result for a smoothly continued image.
     start = blur.spectrum(data).clone()
-    for s, h, c in slabs(start, otf, inverse):
+    for s, h, c in slabs(start, blur.otf, inverse):
         s.mul_(h.conj()).mul_(c.to(s.dtype))
-    blur.crop(transform.work).copy_(data)
-    residual = observe().clone()
-    for r, h in slabs(residual, otf):
-        r *= h.conj()
-    size = precondition(residual)[1]
-    residual -= normal(start)[0]
+    residual = project_back(blur, data).clone()
+    size = energy(blur, residual, inverse)
+    residual -= product(blur, start, ridge)
     estimate = blur.from_spectrum(start)
     del start
-    for energy in conjugate_gradients(
-        residual, advance, normal, precondition, _rounding(data) * size
-    ):
-        yield estimate, (energy / max(size, 1e-30)) ** 0.5
+    steps = windowed_steps(blur, ridge, residual, inverse, advance, _rounding(data) * size)
+    for left in steps:
+        yield estimate, (left / max(size, 1e-30)) ** 0.5
 
 
 def _anywhere(
@@ -182,7 +153,7 @@ def _anywhere(
             result.add_(hessian_adjoint(hessian(x, slopes), slopes), alpha=strength)
         else:
             result.add_(x, alpha=strength)
-        return result, product(x, result)
+        return result, dot(x, result)
 
     def precondition(residual: Tensor) -> tuple[Tensor, float]:
         inside = residual
@@ -191,9 +162,9 @@ def _anywhere(
             inside = transform.work.zero_()[tuple(map(slice, residual.shape))]
             inside.copy_(residual)
             transform.inverse(transform.forward().div_(curvature))
-        return inside, product(residual, inside)
+        return inside, dot(residual, inside)
 
-    def product(first: Tensor, second: Tensor) -> float:
+    def dot(first: Tensor, second: Tensor) -> float:
         return sum(inner(a, b) for a, b in slabs(first, second))
 
     def advance(direction: Tensor, length: float) -> None:
@@ -203,7 +174,7 @@ def _anywhere(
     residual = blur.adjoint(data)
     size = precondition(residual)[1]
     residual -= normal(estimate)[0]
-    for energy in conjugate_gradients(
+    for left in conjugate_gradients(
         residual, advance, normal, precondition, _rounding(data) * size
     ):
-        yield estimate, (energy / max(size, 1e-30)) ** 0.5
+        yield estimate, (left / max(size, 1e-30)) ** 0.5

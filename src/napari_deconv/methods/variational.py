@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.methods._level import typical_level
 from napari_deconv.operators.priors import make_prior
 from napari_deconv.operators.splitting import Misfit, minimise
-from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
-    components = {"hessian": 6.0, "tv": 3.0, "wavelet": 3.0}[parameters["prior"]]
-    return components + 7.5, 2.0
+    components = {"hessian": 6.0, "nuclear-hessian": 6.0, "tv": 3.0, "wavelet": 3.0}
+    return components[parameters["prior"]] + 7.5, 2.0
 
 
 @method(
@@ -44,11 +44,15 @@ def variational(
     strength: Annotated[
         float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(1e-4, 1.0)
     ] = "auto",
-    prior: Literal["hessian", "tv", "wavelet"] = "hessian",
+    prior: Literal["hessian", "nuclear-hessian", "tv", "wavelet"] = "hessian",
     misfit: Annotated[Literal["gaussian", "poisson", "poisson-gaussian"], Advanced()] = "gaussian",
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(typical_level)
+        float | Literal["auto"],
+        Range(1e-30),
+        Unit("counts"),
+        Advanced(),
+        Auto(typical_level, needs_blur=never),
     ] = "auto",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
@@ -73,7 +77,8 @@ def variational(
         Weight of the prior against the image: larger is smoother, smaller keeps more noise.
         Automatic tries some on a region and takes the one that predicts unseen photons best.
     prior
-        What objects look like: of few bends, so that slopes and fine lines survive (hessian);
+        What objects look like: of few bends, so that slopes and fine lines survive (hessian), and
+        in each place bent along few directions, as a line or a sheet is (nuclear-hessian);
         of few edges, flat between them (tv); of few wavelets (wavelet).
     misfit
         How the image may differ from the model: by as much everywhere (gaussian), as photons do

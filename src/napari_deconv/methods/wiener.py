@@ -8,7 +8,7 @@ from napari_deconv.methods._powers import HALO, least_error, measure, on_grid
 from napari_deconv.methods._rehearsal import rehearse
 from napari_deconv.operators.slabs import total
 from napari_deconv.operators.spectra import penalty_power, regularised_inverse
-from napari_deconv.registry import Advanced, Auto, Range, Unit, method
+from napari_deconv.registry import Advanced, Auto, Range, Unit, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,10 @@ def _profile(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> 
     return tuple(float(ratio) for ratio in powers.noise / powers.signal)
 
 
+def _is_radial(parameters: Mapping[str, Any]) -> bool:
+    return bool(parameters["spectrum"] == "radial")
+
+
 def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     del blur, parameters
     return total(data) / data.numel()
@@ -61,9 +65,14 @@ def wiener(
         float | Literal["auto"], Range(1e-12, 1e3, logarithmic=True), Auto(_ratio)
     ] = "auto",
     profile: Annotated[
-        tuple[float, ...] | Literal["auto"], Range(0), Auto(_profile), Advanced()
+        tuple[float, ...] | Literal["auto"],
+        Range(0),
+        Auto(_profile, needs_blur=_is_radial),
+        Advanced(),
     ] = "auto",
-    level: Annotated[float | Literal["auto"], Unit("counts"), Auto(_level), Advanced()] = "auto",
+    level: Annotated[
+        float | Literal["auto"], Unit("counts"), Auto(_level, needs_blur=never), Advanced()
+    ] = "auto",
 ) -> Tensor:
     r"""For a quick, linear first look: start here before anything that takes steps.
 

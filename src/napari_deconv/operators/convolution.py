@@ -16,6 +16,7 @@ What happens beyond the border of an image is part of the model:
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -129,8 +130,20 @@ class Convolution:
 
     def _prepare(self, psf: NDArray[np.floating], origin: Sequence[int]) -> None:
         self.otf = self._spectrum_of(psf, origin)
-        self.sensitivity = self._sensitivity(float(psf.sum()))
-        self.norm_squared = self._norm_squared(float(np.abs(psf).sum()), float(psf.sum()))
+
+    @cached_property
+    def sensitivity(self) -> Tensor:  # noqa: D102  (an attribute to those who use it)
+        # Whoever asks first may have something in the work buffer; direct filters never ask.
+        memory = self.transform.memory
+        kept = memory.clone()
+        found = self._sensitivity(float(self._kernel[0].sum()))
+        memory.copy_(kept)
+        return found
+
+    @cached_property
+    def norm_squared(self) -> float:  # noqa: D102  (an attribute to those who use it)
+        psf = self._kernel[0]
+        return self._norm_squared(float(np.abs(psf).sum()), float(psf.sum()))
 
     def __call__(self, estimate: Tensor, *, borrow: bool = False) -> Tensor:
         """Project: ``H x``.
@@ -353,11 +366,15 @@ def _make_periodic(extended: Tensor, data: Tensor) -> None:
         # The axes before this one have their margins already.
         done = extended[(*[slice(None)] * (axis + 1), *_corner(data.shape[axis + 1 :]))]
         index = torch.arange(margin, device=data.device)
-        after = done.index_select(axis, _reflected(length + index, length))
-        before = done.index_select(axis, _reflected(index - margin, length))
+        if margin <= length:
+            after = done.narrow(axis, length - margin, margin).flip(axis)
+            before = done.narrow(axis, 0, margin).flip(axis)
+        else:
+            after = done.index_select(axis, _reflected(length + index, length))
+            before = done.index_select(axis, _reflected(index - margin, length))
         ramp = (1 + torch.cos((index + 1) * (torch.pi / (margin + 1)))) / 2
         ramp = ramp.to(data.dtype).reshape([-1 if i == axis else 1 for i in range(data.ndim)])
-        done.narrow(axis, length, margin).copy_(torch.lerp(before, after, ramp))
+        done.narrow(axis, length, margin).copy_(before.lerp_(after, ramp))
 
 
 def _corner(shape: Sequence[int]) -> tuple[slice, ...]:

@@ -101,6 +101,11 @@ class Transform:
         self.shape = shape
         self.work = torch.zeros(shape, dtype=dtype, device=device)
 
+    @property
+    def memory(self) -> Tensor:
+        """All of the memory that transforms change."""
+        return self.work
+
     @cached_property
     def spectrum(self) -> Tensor:  # noqa: D102  (an attribute to those who use it)
         import torch
@@ -137,12 +142,17 @@ class _MklTransform(Transform):
         storage = torch.zeros((*shape[:-1], 2 * half), dtype=dtype)
         self.work = storage[..., : shape[-1]]
         self.spectrum = torch.view_as_complex(storage.view(*shape[:-1], half, 2))
+        self._storage = storage
         self._address = ctypes.c_void_p(storage.data_ptr())
         real, spectral = _strides(shape[:-1], 2 * half), _strides(shape[:-1], half)
         double = dtype == torch.float64
         self._plans: list[ctypes.c_void_p] = []
         self._plans.append(self._plan(double, real, spectral, threads))
         self._plans.append(self._plan(double, spectral, real, threads))
+
+    @property
+    def memory(self) -> Tensor:
+        return self._storage
 
     def _plan(
         self, double: bool, source: list[int], target: list[int], threads: int

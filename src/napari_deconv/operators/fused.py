@@ -40,7 +40,13 @@ def usable(tensor: Tensor, periodic: Sequence[bool]) -> bool:
 
 
 def project(
-    order: int, x: Tensor, dual: Tensor, weights: Sequence[float], threshold: float
+    order: int,
+    x: Tensor,
+    dual: Tensor,
+    weights: Sequence[float],
+    threshold: float,
+    *,
+    spectral: bool = False,
 ) -> float:
     """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared.
 
@@ -56,6 +62,8 @@ def project(
         Weight of a difference along each axis.
     threshold
         Largest length of a voxel's vector afterwards.
+    spectral
+        Whether it is the largest absolute eigenvalue instead, of a voxel's Hessian.
     """
     function = _kernels()[f"project{order}"]
     array, length = _rows(x)
@@ -63,7 +71,10 @@ def project(
     factors = _factors(order, weights)
 
     def work(first: int, stop: int, plane: int, last: int) -> float:
-        return float(function(array, length, u, factors, threshold, first, stop, plane, last))
+        place = (first, stop, plane, last)
+        if order == 2:
+            return float(function(array, length, u, factors, threshold, spectral, *place))
+        return float(function(array, length, u, factors, threshold, *place))
 
     return sum(_shared(work, array.shape[0], array.shape[1]))
 
@@ -201,6 +212,8 @@ def _kernels() -> dict[str, Callable[..., Any]]:
     import numba
     import numpy as np
 
+    from napari_deconv.operators.fused_eigenvalues import clipping
+
     compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
     two, one = np.float32(2), np.float32(1)
 
@@ -304,10 +317,13 @@ def _kernels() -> dict[str, Callable[..., Any]]:
                 if parts == 3:
                     back(u[0, z, y], u[0, zp, y], f[0], line)
 
+    clip = clipping(compiled)
+
     @compiled
     def project2(
-        x: Any, n: int, u: Any, f: Any, t: float, z0: int, z1: int, y0: int, y1: int
-    ) -> float:
+        x: Any, n: int, u: Any, f: Any, t: float, spectral: bool,
+        z0: int, z1: int, y0: int, y1: int,
+    ) -> float:  # fmt: skip
         planes, lines, parts = x.shape[0], x.shape[1], u.shape[0]
         c = parts - 3
         rows, scale = np.empty((parts, n), np.float32), np.empty(n, np.float32)
@@ -333,7 +349,11 @@ def _kernels() -> dict[str, Callable[..., Any]]:
                     slope(step, other, f[1], u[1, z, y], rows[1])
                     slope(here, behind, one, none, step)
                     slope_along(step, f[2], u[2, z, y], rows[2])
-                shrink(rows, np.float32(t), scale)
+                if spectral:
+                    clip(rows, t)
+                    scale[:] = one
+                else:
+                    shrink(rows, np.float32(t), scale)
                 for k in range(parts):
                     moved += replace(rows[k], scale, u[k, z, y])
         return moved
@@ -446,4 +466,5 @@ def _kernels() -> dict[str, Callable[..., Any]]:
         "photons": photons,
         "assemble": assemble,
         "divide": divide,
+        "clip": clip,
     }

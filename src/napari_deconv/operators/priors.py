@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from napari_deconv.operators import fused, gradients
+from napari_deconv.operators.eigenvalues import clip_eigenvalues, eigenvalues
 from napari_deconv.operators.slabs import inner
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_deconv.operators.convolution import Convolution
 
-PriorName = Literal["hessian", "tv", "wavelet"]
+PriorName = Literal["hessian", "nuclear-hessian", "tv", "wavelet"]
 # Elements of a slab in all components together: they stay in the cache from the first operation
 # on them to the last.
 _ELEMENTS = 1 << 18
@@ -63,19 +64,21 @@ def make_prior(name: PriorName, blur: Convolution, *, wavelet: str = "db2") -> P
     """Return a prior for the objects of a forward model."""
     if name == "wavelet":
         return Wavelet(blur, wavelet)
-    return Differences(blur, 1 if name == "tv" else 2)
+    return Differences(blur, 1 if name == "tv" else 2, nuclear=name == "nuclear-hessian")
 
 
 class Differences:
     """Total variation (order 1) or the Hessian's (order 2), isotropic, in physical distances.
 
     The sum over all voxels of the length of the gradient (Rudin, Osher and Fatemi 1992,
-    doi:10.1016/0167-2789(92)90242-F), or of the Frobenius norm of the Hessian, which is its
-    Schatten norm of order 2 (Lefkimmiatis, Ward and Unser 2013, doi:10.1109/TIP.2013.2237919).
+    doi:10.1016/0167-2789(92)90242-F), or of a Schatten norm of the Hessian (Lefkimmiatis, Ward and
+    Unser 2013, doi:10.1109/TIP.2013.2237919): that of order 2, which is the Frobenius norm, or the
+    ``nuclear`` one of order 1, the sum of the absolute eigenvalues. That asks for few bends in
+    each place, as along a line or on a sheet, where the other asks for few places with bends.
     """
 
-    def __init__(self, blur: Convolution, order: int) -> None:
-        self._blur, self._order = blur, order
+    def __init__(self, blur: Convolution, order: int, *, nuclear: bool = False) -> None:
+        self._blur, self._order, self._nuclear = blur, order, nuclear
         self._weights = gradients.weights(blur.spacing)
         self._wraps = gradients.wraps(blur)
         ndim = len(blur.object_shape)
@@ -110,15 +113,19 @@ class Differences:
         """Return the sum of the lengths."""
         import torch
 
-        lengths = self._forward(x, self._weights, self._wraps).square_().sum(0).sqrt_()
-        return float(lengths.sum(dtype=torch.float64))
+        field = self._forward(x, self._weights, self._wraps)
+        if self._nuclear:
+            return float(eigenvalues(field.double()).abs().sum())
+        return float(field.square_().sum(0).sqrt_().sum(dtype=torch.float64))
 
     def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
         """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
         import torch
 
         if fused.usable(x, self._wraps):
-            return fused.project(self._order, x, dual, self._weights, threshold)
+            return fused.project(
+                self._order, x, dual, self._weights, threshold, spectral=self._nuclear
+            )
         moved, rows = 0.0, x.shape[0]
         step = rows
         if x.device.type == "cpu":
@@ -127,6 +134,9 @@ class Differences:
             u = dual[:, first : first + step]
             stop = first + u.shape[1]
             a = self._forward(x, self._weights, self._wraps, rows=(first, stop)).add_(u)
+            if self._nuclear:
+                moved += _replace(u, clip_eigenvalues(a, threshold))
+                continue
             # torch's own norm is a hundred times slower along the first axis.
             length = a.square().sum(0).sqrt_().clamp_(min=1e-30)
             moved += _replace(u, a.mul_(torch.div(threshold, length).clamp_(max=1)))

@@ -227,7 +227,7 @@ class ProductConvolution(Convolution):
         return places
 
     @cached_property
-    def norm_squared(self) -> float:  # type: ignore[override]
+    def norm_squared(self) -> float:
         """A bound of ``|H|^2`` from the power method, begun with light everywhere.
 
         Found when it is first asked for: it takes a dozen projections there and back.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_deconv.operators.wavelet_filters import wavelet_filter
@@ -47,6 +48,9 @@ class WaveletTransform:
         How often each axis is halved.
     approximation
         Where among the coefficients the approximation is.
+    details
+        Where the bands of details are, the finest first. Along axes that are not halved any more
+        they have all there is; samples left over are with the approximations.
     shift
         Where the grid of the wavelets begins along each axis: as if the arrays were rolled by it.
 
@@ -74,6 +78,7 @@ class WaveletTransform:
         whole, core = list(self.shape), list(self.shape)
         self._levels: list[_Level] = []
         halved = [0] * len(self.shape)
+        self.details: list[tuple[slice, ...]] = []
         make = Steps(filter_, dtype, torch.device(device))
         for scale in range(scales):
             shortest = 2 * filter_.reach - 2 if scale else 2
@@ -84,6 +89,8 @@ class WaveletTransform:
             if axes[-2:] == [1, 2]:
                 steps[:2] = [Planes(steps[0], steps[1])]
             self._levels.append(_Level(tuple(slice(n) for n in whole), steps))
+            pairs = [n // 2 if a in axes else 0 for a, n in enumerate(core)]
+            self.details += _details(whole, pairs)
             for a in axes:
                 core[a] //= 2
                 whole[a] -= core[a]
@@ -138,6 +145,15 @@ class WaveletTransform:
             self._here, self._there = self._there, self._here
         else:
             self._here[corner] = source
+
+
+def _details(whole: Sequence[int], pairs: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Return where a scale puts its bands of details, of axes that have so many pairs or none."""
+    halves = [
+        (slice(n - p), slice(n - p, n)) if p else (slice(n),)
+        for n, p in zip(whole, pairs, strict=True)
+    ]
+    return list(product(*halves))[1:]
 
 
 class _Level(NamedTuple):
