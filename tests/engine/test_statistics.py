@@ -5,7 +5,12 @@ from scipy.signal import fftconvolve
 
 from napari_deconv.assessment.noise import Noise
 from napari_deconv.engine import Job
-from napari_deconv.engine.statistics import HELD_OUT_SHARE, held_out_likelihood, misfit
+from napari_deconv.engine.statistics import (
+    HELD_OUT_SHARE,
+    held_out_likelihood,
+    misfit,
+    uncertain_misfit,
+)
 from napari_deconv.engine.stopping import split_photons
 from napari_deconv.simulation.phantoms import filaments
 from problems import gaussian_psf, photographed, spots
@@ -67,6 +72,19 @@ def test_held_out_likelihood_is_highest_for_the_truth():
         return held_out_likelihood(aside, torch.from_numpy(model), zero, PLAIN, 0.1)
 
     assert score(light) > max(score(1.1 * light), score(0.9 * light), score(light[::-1].copy()))
+
+
+def test_a_constant_that_is_missing_is_no_misfit():
+    """Methods that leave out haze must not look as if they left out structure."""
+    rng = np.random.default_rng(6)
+    light = rng.uniform(2e4, 6e4, (100, 100))
+    data = torch.from_numpy(rng.poisson(light).astype(float))
+    model, zero = torch.from_numpy(light), torch.zeros(())
+    right = uncertain_misfit(data, model, zero, PLAIN, 0.01)[0]
+    hazy = uncertain_misfit(data, model - 800, zero, PLAIN, 0.01)[0]
+    wrong = uncertain_misfit(data, model.flip(0), zero, PLAIN, 0.01)[0]
+    assert hazy == pytest.approx(right, rel=0.1)
+    assert wrong > 10 * right
 
 
 def test_figures_belong_to_the_step_they_stand_at():

@@ -132,7 +132,7 @@ def uncertain_misfit(
         Chi-squared, with the variance of noise and error together; and the share of that variance,
         summed over all voxels, which is the error's.
     """
-    squares = variances = errors = 0.0
+    squares = weights = residuals = variances = errors = 0.0
     zero = effective_offset(noise)
     for y, p, b in slabs(data, prediction, floor):
         light = (p / noise.gain).clamp_(min=0)
@@ -141,7 +141,12 @@ def uncertain_misfit(
         error = (psf_error * light).square_()
         # The noise of fewer photons, scaled up to all of them, is the stronger.
         variance = model / (1 - HELD_OUT_SHARE) + error
-        squares += total((counts - model).square_().div_(variance))
         variances += total(variance)
         errors += total(error)
-    return squares / data.numel(), errors / variances
+        weight = variance.reciprocal_()
+        residual = counts - model
+        weights += total(weight)
+        residuals += total(residual * weight)
+        squares += total(residual.square_().mul_(weight))
+    # What is missing everywhere alike is haze, which some methods leave out, and no error.
+    return (squares - residuals**2 / weights) / data.numel(), errors / variances
