@@ -94,7 +94,7 @@ class Supply:
     def _crop(self, random: np.random.Generator, side: int) -> tuple[Volume, Volume]:
         truth, image = self._pairs[int(random.integers(len(self._pairs)))]
         least = _LIVELY * float(truth.mean())
-        sides = [min(side, n) for n in truth.shape]
+        sides = [_even(side, n) for n in truth.shape]
         for _ in range(_TRIES):
             start = [
                 int(random.integers(n - s + 1)) for n, s in zip(truth.shape, sides, strict=True)
@@ -133,8 +133,16 @@ def apart(
     for number in range(count):
         truth, image = degradation.pair(shape, [seed, _APART, number])
         random = torch.Generator().manual_seed(1_000_003 * seed + number)
-        box = tuple(slice((n - min(side, n)) // 2, (n + min(side, n)) // 2) for n in truth.shape)
+        sides = [_even(side, n) for n in truth.shape]
+        box = tuple(
+            slice((n - s) // 2, (n + s) // 2) for n, s in zip(truth.shape, sides, strict=True)
+        )
         seen = torch.from_numpy(image[box].copy())[None, None]
         images.append(degradation.noisy(seen, random))
         truths.append(torch.from_numpy(truth[box].copy())[None, None])
     return torch.cat(images), torch.cat(truths)
+
+
+def _even(side: int, length: int) -> int:
+    """Return the side of a crop from a pair of some length: the network wants even ones."""
+    return 2 * (min(side, length) // 2)
