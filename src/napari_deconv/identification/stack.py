@@ -139,8 +139,8 @@ def _misfit(seen: Tensor, through: Tensor, noise: float) -> float:
     gain = torch.ones_like(seen[:, :1])
     light = (seen - noise).clamp(min=floor)
     object_ = (light.sum(0) / through.sum(0).clamp(min=_FLOOR)).clamp(min=floor)
-    # Of exponential deviates whose mean is light through the OTF, and noise: each step makes the
-    # likelihood greater (Fevotte, Bertin and Durrieu 2009).
+    # Of exponential deviates whose mean is light through the OTF, and noise: no step makes the
+    # likelihood smaller (Fevotte and Idier 2011).
     for _ in range(_STEPS):
         mean = gain * through * object_ + noise + floor
         up, down = through * gain * seen / mean**2, through * gain / mean
