@@ -41,7 +41,17 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     import napari
 
-    takes = (before_and_after, background, choosing, microscopes, beads, blind, fitted, trained)
+    takes = (
+        before_and_after,
+        background,
+        choosing,
+        microscopes,
+        beads,
+        blind,
+        over_the_field,
+        fitted,
+        trained,
+    )
     for take in [each for each in takes if not sys.argv[1:] or each.__name__ in sys.argv[1:]]:
         # A viewer for each: Mesa's software renderer crashed on the second sample in one.
         viewer = napari.Viewer(show=True)
@@ -176,6 +186,55 @@ def blind(viewer: Any) -> None:
     wait(1)
     shoot(viewer, "napari-deep-blur")
     close_dock(viewer, dock)
+
+
+def over_the_field(viewer: Any) -> None:
+    """Take the Deep-Blur dock with maps of what changes over the field of the aberrated sample."""
+    sample = open_sample(viewer, "aberrated")
+    truth = next(x for x in viewer.layers if x.metadata[KEY]["kind"] == "truth").data
+    sample.data = varying_image(truth)
+    sample.contrast_limits = (100, float(np.percentile(sample.data, 99.7)))
+    for kind in ("psf", "truth"):
+        remove(viewer, kind)
+    dock = open_dock(viewer, "Deep-Blur")
+    settle(dock)
+    dock.lights.buttons["offset"].click()
+    dock.strip.say("")
+    dock.form.set_values({"psf_varies": True})
+    settle(dock)
+    dock.strip.run.click()
+    settle(dock)
+    viewer.window._qt_window.resize(SIZE[0], SIZE[1] + 80)
+    result = viewer.layers[-1]
+    # The map lies over the image, the result beside it: for the picture only.
+    result.translate = (0, 1.03 * sample.data.shape[-1] * sample.scale[-1])
+    result.contrast_limits = (0, float(np.percentile(result.data, 99.7)))
+    viewer.reset_view(margin=0.02)
+    wait(1)
+    shoot(viewer, "napari-deep-blur-field")
+    close_dock(viewer, dock)
+
+
+def varying_image(truth: Any) -> Any:
+    """Return the image of an object behind coma and astigmatism that grow over the field."""
+    import torch
+
+    from napari_deconv.identification.optics import Pupils
+    from napari_deconv.operators.product_convolution import ProductConvolution
+    from napari_deconv.optics.variant import VariantPsf
+
+    side = len(truth) - 30
+    axis = np.linspace(-1, 1, 5)
+    y, x = (each.ravel() for each in np.meshgrid(axis, axis, indexing="ij"))
+    waves = np.zeros((25, 8), np.float32)
+    waves[:, 1], waves[:, 2], waves[:, 4], waves[:, 7] = 0.07 + 0.06 * y, -0.09, 0.11 * x, 0.05
+    psfs = Pupils(0.2).psf(torch.from_numpy(waves)).numpy()
+    places = (np.stack([y, x], 1) + 1) / 2 * (side - 1)
+    psf = VariantPsf.from_psfs(psfs, places, (side, side), align=False)
+    blur = ProductConvolution(psf.components, psf.weights, (side, side))
+    light = blur(torch.from_numpy(np.asarray(truth, np.float32))).numpy().clip(min=0)
+    photons = np.random.default_rng(0).poisson(5000 * light / light.max())
+    return (100 + photons).astype(np.uint16)
 
 
 def fitted(viewer: Any) -> None:

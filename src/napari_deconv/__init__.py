@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from napari_deconv.identification.identify import identify
     from napari_deconv.identification.identify_field import identify_field
+    from napari_deconv.identification.identify_stack import identify_stack
     from napari_deconv.identification.result import Identification
     from napari_deconv.optics import Microscope, generate_psf
     from napari_deconv.optics.beads import average_beads, find_beads
@@ -52,6 +53,7 @@ __all__ = [
     "generate_psf",
     "identify",
     "identify_field",
+    "identify_stack",
     "methods",
     "restore",
     "retrieve_pupil",
@@ -79,6 +81,7 @@ _HOMES = {
     "generate_psf": "optics",
     "identify": "identification",
     "identify_field": "identification",
+    "identify_stack": "identification",
     "methods": "registry",
     "restore": "engine",
     "retrieve_pupil": "optics.phase_retrieval",

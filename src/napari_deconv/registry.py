@@ -18,7 +18,7 @@ import pkgutil
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from numbers import Integral
@@ -142,13 +142,33 @@ class Chosen(float):
 
 
 @dataclass(frozen=True)
+class Planes:
+    """Where a method may look for the PSF.
+
+    Attributes
+    ----------
+    images
+        Array (n, y, x): all of one PSF, the liveliest first; or those of a z-stack in order.
+    spacing
+        Voxel size, um, (y, x) or (z, y, x); None where nobody knows.
+    focus
+        Which plane of a z-stack to look at; None for planes of one PSF.
+    """
+
+    images: Any
+    spacing: Sequence[float] | None
+    focus: int | None = None
+
+
+@dataclass(frozen=True)
 class FoundPsf:
     """A PSF that a method found in the image.
 
     Attributes
     ----------
     psf
-        Array (y, x), sum 1, origin at ``n // 2``.
+        Array (y, x), sum 1, origin at ``n // 2``; or a :class:`~napari_deconv.VariantPsf` of the
+        part of the image that was looked at.
     error
         Norm of what is expected to be wrong with it, relative to its own.
     verdict
@@ -411,8 +431,7 @@ class Method(Entry):
         What anyone who uses it has to know, in plain words; empty for most.
     finds_psf
         Finds the PSF in the image where none is given, which is then restored plane by plane:
-        ``finds_psf(planes, spacing, parameters)`` with planes (n, y, x), all of the same PSF, the
-        pixel size in um or None, and the method's parameters.
+        ``finds_psf(planes, parameters)`` with :class:`Planes` and the method's parameters.
     """
 
     group: Group = "linear"

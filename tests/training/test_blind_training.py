@@ -6,7 +6,7 @@ import torch
 
 from napari_deconv.cli import main
 from napari_deconv.identification.optics import TURN
-from napari_deconv.training import blind_signs, blind_spectra, blind_weighing
+from napari_deconv.training import blind_scenes, blind_signs, blind_spectra, blind_weighing
 from napari_deconv.training.blind_scenes import Scenes, dead_leaves, noisy, photographs
 from napari_deconv.training.blind_views import view
 
@@ -38,6 +38,15 @@ class TestViews:
         one, two = (view(scenes, np.random.default_rng(4)) for _ in range(2))
         np.testing.assert_array_equal(one.image, two.image)
         assert np.abs(one.coefficients).max() <= one.amplitude <= 0.15
+
+    def test_scenes_that_were_kept_are_the_same(self, folder, tmp_path, monkeypatch):
+        def drawn():
+            scenes = Scenes(photographs(folder, [1]), synthetic=1, seed=5, kept=tmp_path)
+            return view(scenes, np.random.default_rng(4)).image
+
+        first = drawn()
+        monkeypatch.setattr(blind_scenes, "scene", None)  # none is made again
+        np.testing.assert_array_equal(drawn(), first)
 
     def test_noise_is_as_strong_as_said(self):
         image = np.full((300, 300), 0.5, np.float32)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deconv.engine.statistics import Statistics
+    from napari_deconv.optics.variant import VariantPsf
     from napari_deconv.registry import Chosen
 
 
@@ -53,7 +54,10 @@ class Details:
     choices
         Numbers that were automatic, by parameter, with all that were tried and how good they were.
     psf, psf_origin
-        The kernel as it was used (sum 1), and the index of its origin.
+        The kernel as it was used (sum 1), the mean one where it changes over the field, and the
+        index of its origin.
+    psf_field
+        The PSF over the field, where it was found in the image to change.
     found
         Where the PSF was found in the image: what was found besides, and what it is worth.
     gain, offset, read_noise
@@ -77,6 +81,7 @@ class Details:
     choices: dict[str, Chosen] = field(default_factory=dict)
     psf: NDArray[np.float64] | None = None
     psf_origin: tuple[int, ...] | None = None
+    psf_field: VariantPsf | None = None
     found: dict[str, Any] | None = None
     gain: float = 1.0
     offset: float = 0.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.engine import devices
-from napari_deconv.engine.blind import find_psf
+from napari_deconv.engine.blind import find_psf, plain_psf, psf_of
 from napari_deconv.engine.blocks import Piece, Settled, Work
 from napari_deconv.engine.details import Details, Step
 from napari_deconv.engine.exchange import Store, begins_flat, flat_levels
@@ -23,6 +23,7 @@ from napari_deconv.engine.provenance import digest, plain, provenance
 from napari_deconv.engine.strength import StrengthSearch
 from napari_deconv.engine.trial import Trial, resolve_parameters
 from napari_deconv.errors import JobError
+from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import Chosen, find, methods
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Job:
         if problem.is_blind:
             yield Step("Identifying the blur", 0, None, 0.0)
             found = find_psf(problem)
-            self._take({**vars(found), "psf": found.psf.tolist()})
+            self._take({**vars(found), "psf": plain_psf(found.psf)})
             yield Step("Identifying the blur", 0, None, 1.0)
         options = problem.options
         tile = self._fitting_tile()
@@ -260,12 +261,15 @@ class Job:
         """Go on with a PSF that was found in the image, as if it had been given."""
         error = min(float(found["error"]), _LARGEST_ERROR)
         self._found = found
-        self._psf = np.array(found["psf"], np.float32)
+        self._psf = psf_of(found["psf"])
         self._given = {**self._given, "psf_error": error, "psf_energy": 1.0}
         self._problem.take(self._psf, error)
         self.details.found = dict(found["record"])
-        self.details.psf = self._psf.astype(np.float64)
-        self.details.psf_origin = tuple(n // 2 for n in self._psf.shape)
+        if isinstance(self._psf, VariantPsf):
+            self.details.psf_field = self._psf
+        psf = self._psf.mean if isinstance(self._psf, VariantPsf) else self._psf
+        self.details.psf = psf.astype(np.float64)
+        self.details.psf_origin = tuple(n // 2 for n in psf.shape)
         if found["reliable"]:
             self._problem.notes.append(found["verdict"])
         else:

@@ -141,7 +141,7 @@ class Problem:
         """Whether the PSF has yet to be found."""
         return self.method.finds_psf is not None and not self.has_psf
 
-    def take(self, psf: NDArray[Any], error: float) -> None:
+    def take(self, psf: NDArray[Any] | VariantPsf, error: float) -> None:
         """Go on with a PSF that was found, all of it, and with what may be wrong with it."""
         self.options = replace(self.options, psf_error=error, psf_energy=1.0)
         self.has_psf = True

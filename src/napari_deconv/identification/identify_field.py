@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -66,6 +66,13 @@ class FieldIdentification:
     verdict: str
     cutoff: float
     noise: float
+
+    def record(self) -> dict[str, Any]:
+        """Return all but the PSF, as plain values."""
+        told: dict[str, Any] = {name: each for name, each in vars(self).items() if name != "psf"}
+        maps = {j: values.tolist() for j, values in self.coefficients.items()}
+        places = [nodes.tolist() for nodes in self.places]
+        return told | {"coefficients": maps, "places": places, "strehl": self.strehl.tolist()}
 
 
 def identify_field(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +57,9 @@ class Identification:
         The coefficients in nm rms; None without a wavelength.
     sign
         How the common sign of the even modes (defocus, astigmatism, spherical) was chosen, in
-        words: one image in focus cannot tell it.
+        words: one image in focus cannot tell it, planes above and below may.
+    sign_probability
+        How probable it is that this sign is the right one; 0.5 where nothing tells.
     flip_probability
         How probable it is that the PSF is turned by 180 degrees, 0 to 0.5; 0 where it makes no
         difference.
@@ -97,6 +99,14 @@ class Identification:
     cutoff: float
     noise: float
     frames: int = 1
+    sign_probability: float = 0.5
+
+    def record(self) -> dict[str, Any]:
+        """Return all but the pictures and the candidates, as plain values."""
+        told = asdict(self)
+        for name in ("psf", "pupil_phase", "candidates"):
+            del told[name]
+        return told
 
     @property
     def names(self) -> dict[int, str]:

@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from napari_deconv.errors import FileError, ParameterError
 from napari_deconv.methods._precision import fastest
 from napari_deconv.operators.inverse import inverse_of
-from napari_deconv.registry import Advanced, Auto, FoundPsf, Range, Unit, WeightsOf, method
+from napari_deconv.registry import (
+    Advanced,
+    Auto,
+    FoundPsf,
+    Planes,
+    Range,
+    Unit,
+    WeightsOf,
+    method,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_deconv.identification import FieldIdentification, Identification
     from napari_deconv.networks.douglas_rachford import DouglasRachford, Inverse
     from napari_deconv.operators.convolution import Convolution
 
@@ -77,24 +85,32 @@ def _steps(parameters: Mapping[str, Any]) -> int:
     return Unrolled.of(_loaded(parameters["weights"]).settings).steps
 
 
-def _find_psf(
-    planes: NDArray[np.float32], spacing: Sequence[float] | None, parameters: Mapping[str, Any]
-) -> FoundPsf:
-    from dataclasses import asdict
-
-    from napari_deconv.identification import identify
+def _find_psf(planes: Planes, parameters: Mapping[str, Any]) -> FoundPsf:
+    from napari_deconv.identification import identify, identify_field, identify_stack
     from napari_deconv.identification.result import UNKNOWN
 
-    wanted = ("numerical_aperture", "emission_wavelength", "amplitude", "refine")
-    found = identify(planes, spacing=spacing, **{name: parameters[name] for name in wanted})
-    record = asdict(found)
-    del record["psf"], record["pupil_phase"], record["candidates"]
+    images, focus = planes.images, planes.focus
+    optics = {n: parameters[n] for n in ("numerical_aperture", "emission_wavelength")}
+    told: dict[str, Any] = {**optics, "amplitude": parameters["amplitude"]}
+    told["spacing"] = planes.spacing
+    found: Identification | FieldIdentification
+    if parameters["psf_varies"]:
+        if parameters["refine"]:
+            raise ParameterError(
+                "Only one PSF for the whole image can be refined: choose refine or psf_varies."
+            )
+        found = identify_field(images[focus or 0], **told)
+    elif focus is not None and None not in optics.values():
+        found = identify_stack(images, **told, plane=focus, refine=parameters["refine"])
+    else:
+        frames = images if focus is None else images[focus]
+        found = identify(frames, **told, refine=parameters["refine"])
     return FoundPsf(
         found.psf,
         10 ** (-found.expected_snr / 20),
         found.verdict,
         found.confidence >= UNKNOWN,
-        record,
+        found.record(),
     )
 
 
@@ -123,6 +139,7 @@ def deep_blur(
     numerical_aperture: Annotated[float | None, Range(0.01, 2.0)] = None,
     emission_wavelength: Annotated[float | None, Range(0.1, 20.0), Unit("um")] = None,
     amplitude: Annotated[float, Range(1e-3, 0.2), Unit("waves"), Advanced()] = 0.15,
+    psf_varies: bool = False,
     refine: Annotated[bool, Advanced()] = False,
     positive: Annotated[bool, Advanced()] = True,
     level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), Auto(_level)] = "auto",
@@ -168,6 +185,9 @@ def deep_blur(
         In vacuum: to find the PSF.
     amplitude
         Largest aberration to expect where the PSF is found, each coefficient in waves rms.
+    psf_varies
+        Let the PSF change over the field where it is found: for images of 256 pixels and more with
+        much fine structure and little noise; a quarter of a minute.
     refine
         Look again where the PSF is found, by restorations that have to foretell data held back:
         a better PSF from noisy images of 256 pixels or so on average, not always; half a minute.
@@ -190,7 +210,8 @@ def deep_blur(
         Norm of what may be wrong with the PSF, relative to its own: the networks trust a doubtful
         one less.
     """
-    del numerical_aperture, emission_wavelength, amplitude, refine  # used before, to find the PSF
+    # Used before, to find the PSF:
+    del numerical_aperture, emission_wavelength, amplitude, psf_varies, refine
     import torch
 
     network = _network(weights, data.ndim).to(data.device)

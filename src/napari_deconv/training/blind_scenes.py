@@ -63,11 +63,26 @@ class Scenes:
         Number of synthetic scenes to draw from, made at once.
     seed
         Start of their random numbers.
+    kept
+        Folder in which the synthetic scenes are kept, or found from before.
     """
 
-    def __init__(self, photos: Sequence[Image], *, synthetic: int = 48, seed: int = 0) -> None:
+    def __init__(
+        self,
+        photos: Sequence[Image],
+        *,
+        synthetic: int = 48,
+        seed: int = 0,
+        kept: Path | None = None,
+    ) -> None:
         self._photos = list(photos)
+        file = None if kept is None else kept / f"scenes-{seed}-{synthetic}.npy"
+        if file is not None and file.exists():
+            self._synthetic = list(np.load(file))
+            return
         self._synthetic = [scene([seed, number]) for number in range(synthetic)]
+        if file is not None and synthetic:
+            np.save(file, np.stack(self._synthetic))
 
     def draw(self, random: np.random.Generator, side: int) -> Image:
         """Return a scene (side, side), 0 to 1, turned, mirrored and toned at random."""

@@ -87,8 +87,8 @@ def train(
     # Who has only seconds does not wait minutes for scenes.
     share = min(1.0, sum(parts.values()))
     counts = [max(2, round(share * count)) for count in (_SYNTHETIC, _APART)]
-    scenes = Scenes(photographs(images, LEARNED), synthetic=counts[0], seed=seed)
-    apart = Scenes(photographs(images, CHOSEN), synthetic=counts[1], seed=seed + 999)
+    scenes = Scenes(photographs(images, LEARNED), synthetic=counts[0], seed=seed, kept=kept)
+    apart = Scenes(photographs(images, CHOSEN), synthetic=counts[1], seed=seed + 999, kept=kept)
     reached: dict[str, Mapping[str, float]] = {}
     makers: dict[str, Callable[[float], Mapping[str, float]]] = {
         "prior": lambda minutes: _prior(scenes, output, seed, minutes, command),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QPaintEvent
 
+    from napari_deconv.widgets.blur_maps import FieldMaps
+
 _ROW, _FONT = 16, 11
 _POSITIVE, _NEGATIVE = "#e8924a", "#5b9ff5"
 
@@ -36,13 +38,19 @@ class Finding:
     pupil
         The pupil's phase, waves, nan outside.
     coefficients, spread
-        Waves rms by Noll index, and their standard deviations.
+        Waves rms by Noll index, and their standard deviations: of what is known of them, or over
+        the field where they change.
     wavelength
         In vacuum, um; None when nobody knows.
     strehl, confidence
         0 to 1.
+    error
+        Norm of what is expected to be wrong with the PSF, relative to its own.
     verdict
         What all this means, in plain words.
+    field
+        What changes over the field, where that was looked for; the PSF above is then that of the
+        middle, and the other figures are means.
     """
 
     psf: NDArray[np.float32]
@@ -53,7 +61,9 @@ class Finding:
     wavelength: float | None
     strehl: float
     confidence: float
+    error: float
     verdict: str
+    field: FieldMaps | None = None
 
 
 class Aberrations(QWidget):
@@ -100,7 +110,7 @@ class Aberrations(QWidget):
             found.psf / max(float(found.psf.max()), 1e-30),
             (pixel, pixel),
             (extent[0], extent[1]),
-            "PSF",
+            "PSF" if found.field is None else "PSF, middle",
             bar=found.pixel is not None,
         )
         steep = max(float(np.nanmax(np.abs(found.pupil))), 0.05)
@@ -109,7 +119,7 @@ class Aberrations(QWidget):
             found.pupil,
             (1.0, 1.0),
             (side, side),
-            f"pupil, ±{steep:.2f} waves",
+            f"{'pupil' if found.field is None else 'mean'}, ±{steep:.2f} waves",
             limits=(-steep, steep),
             colours="RdBu_r",
             gamma=1.0,
@@ -147,8 +157,9 @@ class Bars(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
             "<qt>Aberrations in waves rms (and nanometres, when the wavelength is known); the thin "
-            "line is the standard deviation. From one image in focus, the even ones (defocus, "
-            "astigmatism, spherical) are known but for their common sign.</qt>"
+            "line is the standard deviation: of what is known, or over the field where they "
+            "change. From one image in focus, the even ones (defocus, astigmatism, spherical) are "
+            "known but for their common sign.</qt>"
         )
         self.rows: list[tuple[str, float, float, str]] = []
         self._ink = "#d0d3d8"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from napari_deconv.engine import Details
+    from napari_deconv.widgets.blur_maps import FieldMaps
     from napari_deconv.widgets.layers import Snapshot
 
 
@@ -56,25 +57,52 @@ def finding_of(details: Details, spacing: Sequence[float] | None) -> Finding | N
 
     None when its PSF was given.
     """
+    import numpy as np
+
     from napari_deconv.identification.result import phase_picture
 
     if details.found is None:
         return None
-    import numpy as np
-
-    record = details.found
-    coefficients = {int(j): float(waves) for j, waves in record["coefficients"].items()}
-    waves, nanometres = max(coefficients.values(), key=abs), record.get("nanometres")
+    record, field = details.found, _maps_of(details)
+    if field is None:
+        psf = np.asarray(details.psf, np.float32)
+        coefficients = {int(j): float(waves) for j, waves in record["coefficients"].items()}
+        spread = {int(j): float(wide) for j, wide in record["spread"].items()}
+    else:
+        psf = field.psf.at([n // 2 for n in field.psf.image_shape])
+        coefficients = {j: float(waves.mean()) for j, waves in field.coefficients.items()}
+        spread = {j: float(waves.std()) for j, waves in field.coefficients.items()}
     return Finding(
-        psf=np.asarray(details.psf, np.float32),
+        psf=psf,
         pixel=spacing[-1] if spacing else None,
         pupil=phase_picture(coefficients),
         coefficients=coefficients,
-        spread={int(j): float(wide) for j, wide in record["spread"].items()},
-        wavelength=max(nanometres.values(), key=abs) / waves / 1000
-        if nanometres and waves
-        else None,
-        strehl=float(record["strehl"]),
+        spread=spread,
+        wavelength=details.parameters["emission_wavelength"],
+        strehl=float(np.mean(record["strehl"])),
         confidence=float(record["confidence"]),
+        error=float(details.parameters["psf_error"]),
         verdict=str(record["verdict"]),
+        field=field,
+    )
+
+
+def _maps_of(details: Details) -> FieldMaps | None:
+    """Return what was found to change over the field."""
+    import numpy as np
+
+    from napari_deconv.widgets.blur_maps import FieldMaps
+
+    record, psf = details.found, details.psf_field
+    if record is None or psf is None:
+        return None
+    rows, columns = (
+        first + np.array(nodes)
+        for first, nodes in zip(record["start"], record["places"], strict=True)
+    )
+    return FieldMaps(
+        psf=psf,
+        coefficients={int(j): np.array(maps) for j, maps in record["coefficients"].items()},
+        strehl=np.array(record["strehl"]),
+        places=(rows, columns),
     )

@@ -18,7 +18,7 @@ from napari_deconv.widgets.choice import LayerChoice, when_gone
 from napari_deconv.widgets.dock import Dock
 from napari_deconv.widgets.fields import AutoField
 from napari_deconv.widgets.form import Form, labelled
-from napari_deconv.widgets.form_parameters import NOISE, form_parameters
+from napari_deconv.widgets.form_parameters import AT_ONCE, NOISE, form_parameters
 from napari_deconv.widgets.layers import (
     Snapshot,
     lengths,
@@ -72,6 +72,8 @@ class DeconvolutionWidget(Dock):
     ONLY: ClassVar[str | None] = None
     # What may be chosen in place of a PSF's layer.
     PSF_WORDS: ClassVar[tuple[str, ...]] = ()
+    # Parameters of a method's own that do not wait under "More", beside its strength.
+    PLAIN: ClassVar[int] = AT_ONCE
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer, self.NAME, Strip("Restore"))
@@ -162,7 +164,7 @@ class DeconvolutionWidget(Dock):
             self.form.deleteLater()
         noise = NoiseFromRegion(self.regions, lambda: self.image.layer)
         noise.found.connect(self._take_noise)
-        self.form = Form(form_parameters(method), below={NOISE[-1]: noise})
+        self.form = Form(form_parameters(method, self.PLAIN), below={NOISE[-1]: noise})
         self.form_method = method.id
         iterations = self.form.fields.get("iterations")
         if isinstance(iterations, AutoField) and "iterations" in method.parameters:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout
 
 from napari_deconv.errors import DeconvolutionError
 from napari_deconv.widgets.aberrations import Aberrations, Finding
+from napari_deconv.widgets.blur_maps import KIND, map_layers
 from napari_deconv.widgets.blur_task import Identification, finding_of
 from napari_deconv.widgets.buttons import button
 from napari_deconv.widgets.checker import Checker
@@ -42,6 +43,8 @@ class DeepBlurWidget(DeconvolutionWidget):
     NAME: ClassVar[str] = "deep-blur"
     ONLY: ClassVar[str | None] = "deep-blur"
     PSF_WORDS: ClassVar[tuple[str, ...]] = (BLIND,)
+    # The optics, and whether the PSF varies.
+    PLAIN: ClassVar[int] = 3
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -79,6 +82,17 @@ class DeepBlurWidget(DeconvolutionWidget):
     def psf_snapshot(self) -> Snapshot | None:
         """Return the PSF as it is now; None where it is to be found."""
         return None if self.psf.layer is None else Snapshot.of(self.psf.layer)
+
+    def options(self, image: Snapshot, psf: Snapshot | None) -> dict[str, Any]:
+        """Return what the job is told: of a PSF that was found, also how wrong it may be."""
+        values = super().options(image, psf)
+        told = None if psf is None else psf.metadata.get("psf_error")
+        if (
+            told is not None
+            and values["psf_error"] == self.form.fields["psf_error"].parameter.default
+        ):
+            values["psf_error"] = told
+        return values
 
     def _take_optics(self) -> None:
         """Fill in what the image's layer tells of the microscope, or else its file."""
@@ -134,7 +148,7 @@ class DeepBlurWidget(DeconvolutionWidget):
         if isinstance(task, Identification):
             assert task.finding is not None
             self.aberrations.show_finding(task.finding)
-            layer = self._add_psf(task.finding, task.source)
+            layer = self._add_found(task.finding, task.source)
             self.psf.choose(layer)
             self.strip.offer(can_continue=False)
             self.strip.afterwards.hide()
@@ -148,16 +162,29 @@ class DeepBlurWidget(DeconvolutionWidget):
         if finding is not None:
             self.aberrations.show_finding(finding)
             if not preview:
-                self._add_psf(finding, task.source)
+                self._add_found(finding, task.source)
         layer = super().add_results(task, preview=preview)
         # A few steps that belong together: no curve, and nothing to go on with.
         self.strip.curves.clear()
         self.strip.offer(can_continue=False)
         return layer
 
+    def _add_found(self, finding: Finding, source: Snapshot) -> Layer:
+        """Add what was found, in place of older maps of the same image; return the PSF's layer."""
+        if finding.field is not None:
+            for layer in [
+                each for each in self.viewer.layers if own_metadata(each).get("kind") == KIND
+            ]:
+                if own_metadata(layer)["source"] == source.name:
+                    self.viewer.layers.remove(layer)
+            for layer in map_layers(finding.field, source):
+                self.add(layer, select=False)
+        return self._add_psf(finding, source)
+
     def _add_psf(self, finding: Finding, source: Snapshot) -> Layer:
         """Add the PSF that was found, hidden, since it lies over the image."""
         spacing = (finding.pixel,) * 2 if finding.pixel else None
+        field = finding.field
         record: dict[str, Any] = {
             "kind": "psf",
             "model": "deep-blur",
@@ -165,12 +192,15 @@ class DeepBlurWidget(DeconvolutionWidget):
             "source_path": source.path,
             "coefficients": {str(j): waves for j, waves in finding.coefficients.items()},
             "confidence": finding.confidence,
+            "psf_error": finding.error,
             "verdict": finding.verdict,
         }
         if spacing is not None:
             record["spacing"] = list(spacing)
+        if field is not None:
+            record |= {"model": "field", "variant": field.psf}
         settings = {
-            "name": f"PSF found in {source.name}",
+            "name": f"{'PSF' if field is None else 'Field PSF'} found in {source.name}",
             "scale": spacing or (1.0, 1.0),
             "units": compatible_units(list(self.viewer.layers), 2) if spacing else ("pixel",) * 2,
             "axis_labels": ("y", "x"),
