@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from napari_deconv.errors import ParameterError
+from napari_deconv.methods import _cider_costs
 from napari_deconv.methods import _zero_shot as zero_shot
 from napari_deconv.methods._level import typical_level
 from napari_deconv.operators.classics import TV_TO_HESSIAN, after, classics
@@ -18,6 +19,7 @@ from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
+    import torch
     from torch import Tensor, nn
 
     from napari_deconv.methods._zero_shot import Piece
@@ -38,7 +40,7 @@ TRAINED = "cider-refiner"
 EXTRACTOR = "cider-extractor"
 _STEPS = {"trained": 25, "scratch": 240}
 # Parts of the photons that the network sees while the others judge it, and how many such splits.
-_SHARE, _SPLITS = 0.8, {2: 4, 3: 2}
+_SHARE, SPLITS = 0.8, {2: 4, 3: 2}
 # Weakest strength that is searched for: where an image is so clean that photons would want less, it
 # is the PSF that is not exact.
 LEAST = 1e-3
@@ -51,12 +53,12 @@ _COPYING = 0.4
 _CLEAN = 0.03
 # Voxels of an object that is worked on in one piece: 2D, 3D. A trained network knows planes, and
 # learns as well from smaller pieces of a stack.
-_LARGEST = {2: 330 * 330, 3: 48 * 112 * 112}
-_LARGEST_TRAINED = {2: 330 * 330, 3: 200_000}
+LARGEST = {2: 330 * 330, 3: 48 * 112 * 112}
+LARGEST_TRAINED = {2: 330 * 330, 3: 200_000}
 # Voxels of an object that a trained network is fitted to and judged by: of a larger image, a part.
-_STUDIED = {2: 600 * 600, 3: 500_000}
+STUDIED = {2: 600 * 600, 3: 500_000}
 # Voxels of planes that a network sees at once when it need not learn from them.
-_SEEN = 400_000
+SEEN = 400_000
 # The guard mixes in so many parts.
 _QUARTERS = 4
 
@@ -74,17 +76,9 @@ def _strength(data: None, blur: None, parameters: Mapping[str, Any]) -> float | 
 def _schedule(parameters: Mapping[str, Any]) -> int:
     if parameters["preset"] == "paper":
         return PAPER_STEPS
-    # Where the network comes trained, a few steps adapt it. (For stacks it does not, but as many
-    # as a random network asks for take an hour there: they are left to the user.)
+    # Where the network comes trained, a few steps adapt it.
     scratch = parameters["weights"] == "none" or parameters["features"] not in ("auto", "estimates")
     return _STEPS["scratch" if scratch else "trained"]
-
-
-def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
-    # Activations with their gradients, in units of float32 maps of the estimate's size; measured.
-    if parameters["preset"] == "paper":
-        return 700.0, 30.0
-    return 60.0 * parameters["seeds"] + 100.0, 12.0
 
 
 @method(
@@ -96,7 +90,9 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
         "Ulyanov et al. 2018, doi:10.1109/CVPR.2018.00984",
     ],
     halo=2.0,
-    arrays=_arrays,
+    arrays=lambda _: (0.0, 2.0),
+    floats=_cider_costs.floats,
+    seconds=_cider_costs.seconds,
     schedule=_schedule,
 )
 def cider(
@@ -292,7 +288,7 @@ def _fast(
     yield classic, None, _terms(task, classic)
     trained = features == "estimates" and weights != "none"
     make = _inputs(features, weights)
-    study = task.part(_STUDIED[ndim]) if trained else task
+    study = task.part(STUDIED[ndim]) if trained else task
     held = seen = None
     if guard:
         # The guard's photons are never shown to a network that it judges.
@@ -301,7 +297,7 @@ def _fast(
     source = study.data if held is None else kept
     if trained or not task.clean:
         parts = []
-        for _ in range(_SPLITS[ndim]):
+        for _ in range(SPLITS[ndim]):
             one, other = zero_shot.thinned(source, _SHARE, task.gain, 0.0, generator)
             parts.append((yield from _part(study, make, one, other)))
     else:
@@ -315,20 +311,20 @@ def _fast(
     judge = _Judge(study, seen, classic)
     if trained:
         judge.remember(networks, _mean_image(networks, inputs, task))
-    largest = (_LARGEST_TRAINED if trained else _LARGEST)[ndim]
+    largest = (LARGEST_TRAINED if trained else LARGEST)[ndim]
     pieces = zero_shot.Pieces(study.blur, largest)
     steps = _fit(study, networks, parts, pieces, generator, trained)
     best = classic
     for number, terms in enumerate(steps, 2):
-        # A look at the whole costs as much as a step, and more where a part is studied.
-        if _worth_a_look(number, task.steps, part=study is not task):
+        if worth_a_look(number, task.steps, part=study is not task):
             best = judge(networks, _mean_image(networks, inputs, task))
             terms = {**terms, "share of the network": judge.share}
             task.blur(best, borrow=True)
         yield best, None, terms
 
 
-def _worth_a_look(number: int, steps: int, *, part: bool) -> bool:
+def worth_a_look(number: int, steps: int, *, part: bool) -> bool:
+    """Whether the whole image is made at a step: seldom where only a part is studied."""
     if part:
         return number >= steps or number == 2
     return number >= steps or number & (number - 1) == 0 or number % 25 == 0
@@ -411,7 +407,6 @@ def _part(
 def _network(inputs: int, weights: str, task: _Task) -> nn.Module:
     """Return a network that makes an image of a stack, both in units of the typical intensity."""
     from napari_deconv.networks.generator import STACK, Generator, Plan
-    from napari_deconv.networks.precision import layout
     from napari_deconv.networks.refiner import Refiner
     from napari_deconv.networks.weights import load_weights
 
@@ -424,12 +419,17 @@ def _network(inputs: int, weights: str, task: _Task) -> nn.Module:
         network = Generator(Plan(inputs=inputs))
     else:
         network = Generator(Plan(**{**vars(STACK), "inputs": inputs}))
-    device = task.data.device
-    network.to(device).to(memory_format=layout(device, task.data.ndim))  # type: ignore[call-overload]
-    return network
+    return placed_network(network, task.data.device, task.data.ndim)
 
 
-def _image(network: nn.Module, placed: Tensor) -> Tensor:
+def placed_network(network: nn.Module, device: torch.device, ndim: int) -> nn.Module:
+    """Return a network where and as it computes best."""
+    from napari_deconv.networks.precision import layout
+
+    return network.to(device).to(memory_format=layout(device, ndim))  # type: ignore[no-any-return, call-overload]
+
+
+def make_image(network: nn.Module, placed: Tensor) -> Tensor:
     """Return the image, in order of place, of a piece of a stack, in order of place."""
     import torch
     from torch.nn import functional
@@ -440,8 +440,8 @@ def _image(network: nn.Module, placed: Tensor) -> Tensor:
     if isinstance(network, Refiner):
         # It knows planes: those of a stack are its batch.
         planes = placed[None] if placed.ndim == 3 else placed.transpose(0, 1)
-        whole = torch.is_grad_enabled() or placed[0].numel() <= _SEEN
-        count = len(planes) if whole else max(1, _SEEN // planes[0, 0].numel())
+        whole = torch.is_grad_enabled() or placed[0].numel() <= SEEN
+        count = len(planes) if whole else max(1, SEEN // planes[0, 0].numel())
         made = []
         with autocast(placed.device):
             for some in torch.split(planes, count):
@@ -482,7 +482,7 @@ def _fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate * share * min(1.0, (step + 1) / 10)
             with torch.enable_grad():
-                placed = _image(network, piece.of(part.inputs))
+                placed = make_image(network, piece.of(part.inputs))
                 if step < copying:
                     loss = (placed - piece.of(part.classic)).abs().mean()
                     terms = {"distance from the classic image": loss}
@@ -534,7 +534,7 @@ def _mean_image(networks: list[nn.Module], inputs: Tensor, task: _Task) -> Tenso
     mean = torch.zeros(placed.shape[1:], device=placed.device)
     with torch.no_grad():
         for network in networks:
-            mean += _image(network, placed)
+            mean += make_image(network, placed)
     return whole.as_object(mean).clamp_(min=0).mul_(task.level / len(networks))
 
 
@@ -628,11 +628,10 @@ def _paper(task: _Task, features: str, weights: str, seed: int) -> Iterator[Any]
         estimate = yield from after(_FEATURE_STEPS, scaled, task.blur, zero)
         maps.append(estimate.clamp(0, 1))
     inputs = torch.stack(maps)
-    order = layout(y.device)
-    network = Generator(PAPER).to(y.device).to(memory_format=order)  # type: ignore[call-overload]
+    network = placed_network(Generator(PAPER), y.device, 2)
     optimiser = torch.optim.NAdam(network.parameters(), lr=PAPER_RATE)
     whole = zero_shot.Pieces(task.blur, inputs[0].numel()).whole
-    batch = whole.of(inputs)[None].contiguous(memory_format=order)
+    batch = whole.of(inputs)[None].contiguous(memory_format=layout(y.device))
     # The authors' Hessian, summed, is taken per pixel: else its weight would grow with the image.
     rough = zero_shot.hessian_l1 if task.prior == "hessian" else zero_shot.gradient_l1
     step = 0
