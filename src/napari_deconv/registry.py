@@ -418,6 +418,13 @@ class Method(Entry):
     arrays
         Float32 arrays it holds beyond its data and the operator's own, as a function of its
         parameters: (on the estimate's grid, on the data's grid). For the memory forecast.
+    floats
+        Float32 values that it holds beside those arrays, as a function of its parameters and the
+        estimate's shape, for a method that works on a large image in parts.
+    seconds
+        Seconds of one step, and of all that comes before the first, as a function of its
+        parameters, the estimate's shape and the device, for a method whose steps are not alike;
+        the others are timed at work.
     group
         Where a dock presents it: fast previews, linear filters and iterations, statistical ones
         for photons, sparse ones with a prior, learned ones.
@@ -442,6 +449,8 @@ class Method(Entry):
     margin: int = 0
     grid: int = 1
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
+    floats: Callable[[Mapping[str, Any], Sequence[int]], float] | None = None
+    seconds: Callable[[Mapping[str, Any], Sequence[int], str], tuple[float, float]] | None = None
     schedule: Callable[[Mapping[str, Any]], int] | None = None
     warning: str = ""
     finds_psf: Callable[..., FoundPsf] | None = None
@@ -494,6 +503,8 @@ def method(
     margin: int = 0,
     grid: int = 1,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
+    floats: Callable[[Mapping[str, Any], Sequence[int]], float] | None = None,
+    seconds: Callable[[Mapping[str, Any], Sequence[int], str], tuple[float, float]] | None = None,
     schedule: Callable[[Mapping[str, Any]], int] | None = None,
     warning: str = "",
     finds_psf: Callable[..., FoundPsf] | None = None,
@@ -514,6 +525,8 @@ def method(
             margin,
             grid,
             arrays,
+            floats,
+            seconds,
             schedule,
             warning,
             finds_psf,

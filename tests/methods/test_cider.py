@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from itertools import islice
 
 import numpy as np
@@ -157,6 +160,58 @@ def test_a_stack():
         nd.restore(image, "cider", psf, preset="paper", iterations=2, **FEW)
 
 
+def test_of_a_large_stack_the_liveliest_part_is_studied(monkeypatch):
+    monkeypatch.setitem(module.STUDIED, 3, 16 * 40 * 40)
+    monkeypatch.setattr(module, "SEEN", 3000)
+    rng = np.random.default_rng(0)
+    truth = gaussian_filter(rng.random((9, 30, 64)) ** 8, 1.2)
+    truth[..., :30] *= 0.1
+    truth *= 80 / truth.max()
+    psf = gaussian_psf((5, 9, 9), 1.2)
+    image = rng.poisson(gaussian_filter(truth, 1.2)).astype(np.float32)
+    data = torch.from_numpy(image)
+    task = module._Task(
+        data, Convolution(psf, image.shape), torch.zeros(()), 1.0, 1.0, 1.0, 0.03, "hessian", 0.0, 3
+    )
+    part = task.part(module.STUDIED[3])
+    assert part.data.numel() < data.numel()
+    assert float(part.data.mean()) > float(data.mean())
+    assert part.blur.data_shape == part.data.shape
+    found = nd.restore(image, "cider", psf, iterations=4, guard=False, **FEW)
+    assert decibels(found, truth) > decibels(image, truth)
+
+
+def test_planes_of_a_stack_are_seen_one_by_one():
+    torch.manual_seed(0)
+    network = Refiner()
+    torch.nn.init.normal_(network.generator.last.weight, std=0.1)
+    stack = torch.rand(7, 5, 20, 22)
+    with torch.no_grad():
+        image = module.make_image(network, stack)
+        for made, plane in zip(image, stack.unbind(1), strict=True):
+            torch.testing.assert_close(made, module.make_image(network, plane))
+
+
+def test_the_guard_weighs_the_start_too(scene):
+    """Networks that are fitted to nonsense cannot hide what was good before."""
+    image, truth, psf = scene
+    blur = Convolution(psf, image.shape)
+    data = torch.from_numpy(image)
+    task = module._Task(data, blur, torch.zeros(()), 1.0, 1.0, 1.0, 0.03, "hessian", 0.0, 3)
+    flat = torch.full(blur.object_shape, float(data.mean()))
+    good = blur.extend(torch.from_numpy(truth.astype(np.float32)))
+    seen = module._Part(torch.stack([good] * 7), flat, data)
+    judge = module._Judge(task, seen, flat)
+    identity = Refiner()
+    judge.remember([identity], good)
+    broken = Refiner()
+    torch.nn.init.constant_(broken.generator.last.bias, float("nan"))
+    found = judge([broken], torch.full_like(flat, float("nan")))
+    assert judge.share >= 0.75
+    assert torch.isfinite(found).all()
+    assert float((found - good).abs().mean()) < 0.3 * float((flat - good).abs().mean())
+
+
 def test_paper_wants_features(scene):
     image, _, psf = scene
     with pytest.raises(ParameterError, match="filter-bank"):
@@ -291,6 +346,54 @@ def test_the_terms_of_the_loss_are_told(scene):
         image, "cider", psf, preset="paper", iterations=3, gain=1.0, details=True
     )
     assert details.statistics[-1].terms.keys() == {"1 - SSIM", "prior", "sparsity"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measured there")
+@pytest.mark.parametrize("shape", [(144, 144), (10, 32, 32)], ids=str)
+def test_its_forecast_holds(shape):
+    """In a process of its own, since memory is given back late; in the processor's time."""
+    script = """
+        import sys, threading, time
+        import numpy as np, psutil, torch
+        torch.set_num_threads(1)
+        import napari_deconv as nd
+        from napari_deconv.methods import _cider_costs
+        shape = tuple(map(int, sys.argv[1:]))
+        psf = np.ones((5,) * (len(shape) - 2) + (9, 9)) / (5 ** (len(shape) - 2) * 81)
+        image = np.random.default_rng(0).poisson(20, shape).astype(np.float32)
+        options = {"gain": 1.0, "strength": 0.03, "threads": 1}
+        small = image[tuple(slice(24) for _ in shape)]
+        nd.restore(small, "cider", psf, iterations=2, **options)
+        process = psutil.Process()
+        job = nd.Job(image, "cider", psf, iterations=5, **options)
+        before, most, done = process.memory_info().rss, 0, False
+
+        def watch():
+            global most
+            while not done:
+                most = max(most, process.memory_info().rss - before)
+                time.sleep(0.002)
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        begun = time.process_time()
+        for _ in job.steps(keep=False):
+            pass
+        spent, done = time.process_time() - begun, True
+        watching.join()
+        _cider_costs.time = type("Clock", (), {"perf_counter": staticmethod(time.process_time)})
+        told = job.forecast
+        print(told.memory_bytes / most, told.seconds / spent)
+    """
+    words = [str(n) for n in shape]
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *words], capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    memory, seconds = map(float, told.stdout.split())
+    assert 0.75 < memory < 1.35
+    # Speeds of a busy machine differ from one second to the next.
+    assert 0.5 < seconds < 2
 
 
 def test_what_is_prepared_first_is_no_step_but_can_be_cancelled(scene):

@@ -95,7 +95,8 @@ class Demand:
         grid = self.grid(shape)
         voxels = math.prod(shape)
         whole = math.prod(grid[:-1]) * (grid[-1] + 2)
-        estimate = whole if borders == "extended" else voxels
+        extended = borders == "extended"
+        estimate = whole if extended else voxels
         on_estimate, on_data = self.method.arrays(self.parameters)
         if borders != "circular":
             on_estimate += 1  # the sensitivity
@@ -107,6 +108,8 @@ class Demand:
             transforms += self.components + 1
             on_estimate += 2 + self.maps
         floats = transforms * whole + on_estimate * estimate + (on_data + copies) * voxels
+        if self.method.floats is not None:
+            floats += self.method.floats(self.parameters, grid if extended else shape)
         return int(_FLOAT * floats)
 
 
@@ -212,6 +215,13 @@ def pace(demand: Demand, shape: Sequence[int]) -> Pace:
     import torch
 
     grid = demand.grid(shape)
+    if demand.method.seconds is not None:
+        parameters = {name: p.default for name, p in demand.method.parameters.items()}
+        parameters |= demand.parameters
+        if parameters["iterations"] == "auto" and demand.method.schedule is not None:
+            parameters["iterations"] = demand.method.schedule(parameters)
+        step, before = demand.method.seconds(parameters, grid, str(demand.device))
+        return Pace(0.0, 0.0, step, before)
     trial = list(grid)
     while math.prod(trial) > _LARGEST_TRIAL:
         longest = int(np.argmax(trial))

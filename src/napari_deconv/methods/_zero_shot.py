@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from napari_deconv.operators.gradients import weights as axis_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -239,6 +240,16 @@ class Pieces:
             index.append(places % whole if wraps else places.clip(0, whole - 1))
             before.append(ahead)
         return Piece(self._part, tuple(data), tuple(index), tuple(before))
+
+
+def places(core: Sequence[int], shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Return where a part of size ``core`` may lie, half of it on from place to place."""
+    starts = [
+        sorted({min(a, n - c) for a in range(0, n, max(c // 2, 1))})
+        for c, n in zip(core, shape, strict=True)
+    ]
+    for start in product(*starts):
+        yield tuple(slice(a, a + c) for a, c in zip(start, core, strict=True))
 
 
 def cosine(step: int, total: int) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import cycle
+from dataclasses import dataclass, replace
+from itertools import cycle, product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from napari_deconv.errors import ParameterError
+from napari_deconv.methods import _cider_costs
 from napari_deconv.methods import _zero_shot as zero_shot
 from napari_deconv.methods._level import typical_level
 from napari_deconv.operators.classics import TV_TO_HESSIAN, after, classics
@@ -18,6 +19,7 @@ from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
+    import torch
     from torch import Tensor, nn
 
     from napari_deconv.methods._zero_shot import Piece
@@ -38,7 +40,7 @@ TRAINED = "cider-refiner"
 EXTRACTOR = "cider-extractor"
 _STEPS = {"trained": 25, "scratch": 240}
 # Parts of the photons that the network sees while the others judge it, and how many such splits.
-_SHARE, _SPLITS = 0.8, {2: 4, 3: 2}
+_SHARE, SPLITS = 0.8, {2: 4, 3: 2}
 # Weakest strength that is searched for: where an image is so clean that photons would want less, it
 # is the PSF that is not exact.
 LEAST = 1e-3
@@ -49,10 +51,16 @@ _RATES = {"trained": 2e-4, "scratch": 1e-2}
 _COPYING = 0.4
 # Noise over intensity below which an image counts as clean.
 _CLEAN = 0.03
-# Voxels of an object that is worked on in one piece: 2D, 3D.
-_LARGEST = {2: 330 * 330, 3: 48 * 112 * 112}
-# Shares of the network's image in the mean with the classic one that the guard chooses among.
-_MIXTURES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Voxels of an object that is worked on in one piece: 2D, 3D. A trained network knows planes, and
+# learns as well from smaller pieces of a stack.
+LARGEST = {2: 330 * 330, 3: 48 * 112 * 112}
+LARGEST_TRAINED = {2: 330 * 330, 3: 200_000}
+# Voxels of an object that a trained network is fitted to and judged by: of a larger image, a part.
+STUDIED = {2: 600 * 600, 3: 500_000}
+# Voxels of planes that a network sees at once when it need not learn from them.
+SEEN = 400_000
+# The guard mixes in so many parts.
+_QUARTERS = 4
 
 
 def _features(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
@@ -68,17 +76,9 @@ def _strength(data: None, blur: None, parameters: Mapping[str, Any]) -> float | 
 def _schedule(parameters: Mapping[str, Any]) -> int:
     if parameters["preset"] == "paper":
         return PAPER_STEPS
-    # Where the network comes trained, a few steps adapt it. (For stacks it does not, but as many
-    # as a random network asks for take an hour there: they are left to the user.)
+    # Where the network comes trained, a few steps adapt it.
     scratch = parameters["weights"] == "none" or parameters["features"] not in ("auto", "estimates")
     return _STEPS["scratch" if scratch else "trained"]
-
-
-def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
-    # Activations with their gradients, in units of float32 maps of the estimate's size; measured.
-    if parameters["preset"] == "paper":
-        return 700.0, 30.0
-    return 60.0 * parameters["seeds"] + 100.0, 12.0
 
 
 @method(
@@ -90,7 +90,9 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
         "Ulyanov et al. 2018, doi:10.1109/CVPR.2018.00984",
     ],
     halo=2.0,
-    arrays=_arrays,
+    arrays=lambda _: (0.0, 2.0),
+    floats=_cider_costs.floats,
+    seconds=_cider_costs.seconds,
     schedule=_schedule,
 )
 def cider(
@@ -183,8 +185,18 @@ def cider(
     variance = read_noise**2 / gain
     data = (data + variance).clamp_(min=0)
     floor = torch.as_tensor(background, dtype=data.dtype, device=data.device) + variance
+    noise = math.sqrt(gain * max(float(data.mean()), 0.0))
     task = _Task(
-        data, blur, floor, float(level), float(gain), float(strength), prior, sparsity, iterations
+        data,
+        blur,
+        floor,
+        float(level),
+        float(gain),
+        noise,
+        float(strength),
+        prior,
+        sparsity,
+        iterations,
     )
     if preset == "paper":
         yield from _paper(task, features, weights, seed)
@@ -194,22 +206,35 @@ def cider(
 
 @dataclass
 class _Task:
-    """What is to be restored, and towards what."""
+    """What is to be restored, and towards what; ``noise`` is that of the mean intensity."""
 
     data: Tensor
     blur: Convolution
     floor: Tensor
     level: float
     gain: float
+    noise: float
     strength: float
     prior: str
     sparsity: float
     steps: int
 
-    @property
-    def noise(self) -> float:
-        """Standard deviation of the noise of the mean intensity."""
-        return math.sqrt(self.gain * max(float(self.data.mean()), 0.0))
+    def part(self, largest: int) -> _Task:
+        """Return the part of the image where most is to be seen, its object no larger than that."""
+        core = zero_shot.Pieces(self.blur, largest).core
+        if core == self.blur.data_shape:
+            return self
+
+        def life(where: tuple[slice, ...]) -> float:
+            seen = self.data[where]
+            return float(seen.var()) - self.gain * float(seen.mean())
+
+        where = max(zero_shot.places(core, self.blur.data_shape), key=life)
+        start = [each.start for each in where]
+        floor = self.floor[where] if self.floor.ndim else self.floor
+        return replace(
+            self, data=self.data[where], blur=self.blur.resized(core, start), floor=floor
+        )
 
     @property
     def clean(self) -> bool:
@@ -261,46 +286,51 @@ def _fast(
     import torch
 
     generator = np.random.default_rng([seed, 7])
+    ndim = task.data.ndim
     stack = yield from task.classics(task.data)
     classic = stack[task.classic] * task.level
     yield classic, None, _terms(task, classic)
-    trained = features == "estimates" and weights != "none" and task.data.ndim == 2
+    trained = features == "estimates" and weights != "none"
     make = _inputs(features, weights)
+    study = task.part(STUDIED[ndim]) if trained else task
     held = seen = None
     if guard:
         # The guard's photons are never shown to a network that it judges.
-        kept, held = zero_shot.thinned(task.data, 1 - _GUARDED, task.gain, 0.0, generator)
-        seen = yield from _part(task, make, kept, held)
-    source = task.data if held is None else kept
-    pieces = zero_shot.Pieces(task.blur, _LARGEST[task.data.ndim])
+        kept, held = zero_shot.thinned(study.data, 1 - _GUARDED, task.gain, 0.0, generator)
+        seen = yield from _part(study, make, kept, held)
+    source = study.data if held is None else kept
     if trained or not task.clean:
         parts = []
-        for _ in range(_SPLITS[task.data.ndim]):
+        for _ in range(SPLITS[ndim]):
             one, other = zero_shot.thinned(source, _SHARE, task.gain, 0.0, generator)
-            parts.append((yield from _part(task, make, one, other)))
+            parts.append((yield from _part(study, make, one, other)))
     else:
-        parts = [(yield from _part(task, make, source, source))]
+        parts = [(yield from _part(study, make, source, source))]
     inputs = yield from make(task, task.data, stack)
     networks = []
     for number in range(seeds):
         torch.manual_seed(seed + number)
         networks.append(_network(len(inputs), weights if trained else "none", task))
     del stack
-    judge = _Judge(task, seen, classic)
-    steps = _fit(task, networks, parts, pieces, generator, trained)
-    whole = pieces.whole
+    judge = _Judge(study, seen, classic)
+    if trained:
+        judge.remember(networks, _mean_image(networks, inputs, task))
+    largest = (LARGEST_TRAINED if trained else LARGEST)[ndim]
+    pieces = zero_shot.Pieces(study.blur, largest)
+    steps = _fit(study, networks, parts, pieces, generator, trained)
     best = classic
     for number, terms in enumerate(steps, 2):
-        # A look at the whole costs as much as a step: often at first, then now and then.
-        if _worth_a_look(number, task.steps):
-            image = _mean_image(networks, inputs, whole, task)
-            best = judge(networks, whole, image)
+        if worth_a_look(number, task.steps, part=study is not task):
+            best = judge(networks, _mean_image(networks, inputs, task))
             terms = {**terms, "share of the network": judge.share}
             task.blur(best, borrow=True)
         yield best, None, terms
 
 
-def _worth_a_look(number: int, steps: int) -> bool:
+def worth_a_look(number: int, steps: int, *, part: bool) -> bool:
+    """Whether the whole image is made at a step: seldom where only a part is studied."""
+    if part:
+        return number >= steps or number == 2
     return number >= steps or number & (number - 1) == 0 or number % 25 == 0
 
 
@@ -380,8 +410,6 @@ def _part(
 
 def _network(inputs: int, weights: str, task: _Task) -> nn.Module:
     """Return a network that makes an image of a stack, both in units of the typical intensity."""
-    import torch
-
     from napari_deconv.networks.generator import STACK, Generator, Plan
     from napari_deconv.networks.refiner import Refiner
     from napari_deconv.networks.weights import load_weights
@@ -395,26 +423,37 @@ def _network(inputs: int, weights: str, task: _Task) -> nn.Module:
         network = Generator(Plan(inputs=inputs))
     else:
         network = Generator(Plan(**{**vars(STACK), "inputs": inputs}))
-    memory = torch.channels_last if task.data.ndim == 2 else torch.contiguous_format
-    network.to(task.data.device).to(memory_format=memory)  # type: ignore[call-overload]
-    return network
+    return placed_network(network, task.data.device, task.data.ndim)
 
 
-def _image(network: nn.Module, placed: Tensor) -> Tensor:
+def placed_network(network: nn.Module, device: torch.device, ndim: int) -> nn.Module:
+    """Return a network where and as it computes best."""
+    from napari_deconv.networks.precision import layout
+
+    return network.to(device).to(memory_format=layout(device, ndim))  # type: ignore[no-any-return, call-overload]
+
+
+def make_image(network: nn.Module, placed: Tensor) -> Tensor:
     """Return the image, in order of place, of a piece of a stack, in order of place."""
     import torch
     from torch.nn import functional
 
-    from napari_deconv.networks.precision import autocast
+    from napari_deconv.networks.precision import autocast, layout
     from napari_deconv.networks.refiner import Refiner
 
-    memory = torch.channels_last if placed.ndim == 3 else torch.contiguous_format
-    batch = placed[None].contiguous(memory_format=memory)
+    if isinstance(network, Refiner):
+        # It knows planes: those of a stack are its batch.
+        planes = placed[None] if placed.ndim == 3 else placed.transpose(0, 1)
+        whole = torch.is_grad_enabled() or placed[0].numel() <= SEEN
+        count = len(planes) if whole else max(1, SEEN // planes[0, 0].numel())
+        made = []
+        with autocast(placed.device):
+            for some in torch.split(planes, count):
+                made.append(network(some.contiguous(memory_format=layout(placed.device))).float())
+        return torch.cat(made).reshape(placed.shape[1:])
+    batch = placed[None].contiguous(memory_format=layout(placed.device, placed.ndim - 1))
     with autocast(placed.device):
         made = network(batch)
-    if isinstance(network, Refiner):
-        refined: Tensor = made[0].float()
-        return refined
     # Unlike a sigmoid this has no top, and it is linear where there is light.
     bounded: Tensor = functional.softplus(made[0, 0].float(), beta=3.0)
     return bounded
@@ -447,7 +486,7 @@ def _fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate * share * min(1.0, (step + 1) / 10)
             with torch.enable_grad():
-                placed = _image(network, piece.of(part.inputs))
+                placed = make_image(network, piece.of(part.inputs))
                 if step < copying:
                     loss = (placed - piece.of(part.classic)).abs().mean()
                     terms = {"distance from the classic image": loss}
@@ -490,48 +529,78 @@ def _loss(
     return loss, terms
 
 
-def _mean_image(networks: list[nn.Module], inputs: Tensor, whole: Piece, task: _Task) -> Tensor:
+def _mean_image(networks: list[nn.Module], inputs: Tensor, task: _Task) -> Tensor:
     """Return the mean of the networks' images, as the forward model wants it."""
     import torch
 
+    whole = zero_shot.Pieces(task.blur, inputs[0].numel()).whole
     placed = whole.of(inputs)
     mean = torch.zeros(placed.shape[1:], device=placed.device)
     with torch.no_grad():
         for network in networks:
-            mean += _image(network, placed)
+            mean += make_image(network, placed)
     return whole.as_object(mean).clamp_(min=0).mul_(task.level / len(networks))
 
 
 class _Judge:
-    """Mixes the network's image with the classic one, as far as unseen photons want it.
+    """Mixes the network's images with the classic one, as far as unseen photons want it.
 
     The classic image is the minimum of a convex objective: by that, no network could do better.
-    Photons that neither has seen can tell.
+    Photons that neither has seen can tell. What a trained network made before it was fitted is a
+    candidate of its own: the fewer the photons, the less is there to fit.
+
+    Parameters
+    ----------
+    study
+        What the photons are of: the whole image, or a part that speaks for it.
+    seen
+        Estimates without those photons; None lets the network have its way.
+    classic
+        Classic estimate of the whole image.
     """
 
-    def __init__(self, task: _Task, seen: _Part | None, classic: Tensor) -> None:
-        self._task, self._seen, self._classic = task, seen, classic
+    def __init__(self, study: _Task, seen: _Part | None, classic: Tensor) -> None:
+        self._study, self._seen, self._classic = study, seen, classic
+        self._start: tuple[Tensor, Tensor] | None = None
         self.share = 0.0
 
-    def __call__(self, networks: list[nn.Module], whole: Piece, image: Tensor) -> Tensor:
+    def remember(self, networks: list[nn.Module], image: Tensor) -> None:
+        """Take note of what the networks make before they are fitted."""
+        if self._seen is not None:
+            self._start = image, self._model(_mean_image(networks, self._seen.inputs, self._study))
+
+    def __call__(self, networks: list[nn.Module], image: Tensor) -> Tensor:
         """Return the mixture for the whole image."""
-        task, seen = self._task, self._seen
+        study, seen = self._study, self._seen
         if seen is None:
             self.share = 1.0
             return image
-        rehearsed = _mean_image(networks, seen.inputs, whole, task)
-        ours = task.blur(rehearsed)
-        theirs = task.blur(seen.classic * task.level)
-        scores = []
-        for share in _MIXTURES:
-            model = theirs + (ours - theirs) * share + task.floor
-            scores.append(float(zero_shot.photon_misfit(model, seen.target, task.darkest)))
-        if not all(map(math.isfinite, scores)):
-            scores = [0.0] + [math.inf] * (len(_MIXTURES) - 1)
-        self.share = _MIXTURES[scores.index(min(scores))]
-        if self.share == 0:
-            return self._classic
-        return self._classic + (image - self._classic) * self.share
+        images = [image]
+        models = [self._model(_mean_image(networks, seen.inputs, study))]
+        if self._start is not None:
+            images.append(self._start[0])
+            models.append(self._start[1])
+        theirs = self._model(seen.classic * study.level)
+
+        def misfit(parts: tuple[int, ...]) -> float:
+            model = theirs + study.floor
+            for part, ours in zip(parts, models, strict=True):
+                if part:
+                    model = model + (ours - theirs) * (part / _QUARTERS)
+            found = float(zero_shot.photon_misfit(model, seen.target, study.darkest))
+            return found if math.isfinite(found) else math.inf
+
+        every = product(range(_QUARTERS + 1), repeat=len(images))
+        best = min((parts for parts in every if sum(parts) <= _QUARTERS), key=misfit)
+        self.share = sum(best) / _QUARTERS
+        mixture = self._classic
+        for part, each in zip(best, images, strict=True):
+            if part:
+                mixture = mixture + (each - self._classic) * (part / _QUARTERS)
+        return mixture
+
+    def _model(self, image: Tensor) -> Tensor:
+        return self._study.blur(image)
 
 
 # --- Paper ---------------------------------------------------------------------------------------
@@ -542,6 +611,7 @@ def _paper(task: _Task, features: str, weights: str, seed: int) -> Iterator[Any]
     import torch
 
     from napari_deconv.networks.generator import PAPER, Generator
+    from napari_deconv.networks.precision import layout
 
     if task.data.ndim != 2:
         raise ParameterError("The paper's preset is for planes; take the fast one for stacks.")
@@ -562,10 +632,10 @@ def _paper(task: _Task, features: str, weights: str, seed: int) -> Iterator[Any]
         estimate = yield from after(_FEATURE_STEPS, scaled, task.blur, zero)
         maps.append(estimate.clamp(0, 1))
     inputs = torch.stack(maps)
-    network = Generator(PAPER).to(y.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = placed_network(Generator(PAPER), y.device, 2)
     optimiser = torch.optim.NAdam(network.parameters(), lr=PAPER_RATE)
     whole = zero_shot.Pieces(task.blur, inputs[0].numel()).whole
-    batch = whole.of(inputs)[None].contiguous(memory_format=torch.channels_last)
+    batch = whole.of(inputs)[None].contiguous(memory_format=layout(y.device))
     # The authors' Hessian, summed, is taken per pixel: else its weight would grow with the image.
     rough = zero_shot.hessian_l1 if task.prior == "hessian" else zero_shot.gradient_l1
     step = 0

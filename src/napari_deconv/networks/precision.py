@@ -1,4 +1,4 @@
-"""In which numbers networks compute."""
+"""In which numbers networks compute, and in which order they lie."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def knows_bfloat16(device: str) -> bool:
 def autocast(device: torch.device) -> torch.autocast:
     """Return a context in which networks compute in bfloat16 where the device knows it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=knows_bfloat16(device.type))
+
+
+def layout(device: torch.device, ndim: int = 2) -> torch.memory_format:
+    """Return the order of channels in which a network that learns is quickest.
+
+    A processor without bfloat16 computes the gradients of weights three times faster where each
+    channel lies apart.
+    """
+    if ndim == 3 or not knows_bfloat16(device.type):
+        return torch.contiguous_format
+    return torch.channels_last

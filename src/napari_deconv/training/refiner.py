@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_deconv.networks.precision import autocast
+from napari_deconv.networks.precision import autocast, layout
 from napari_deconv.networks.refiner import Refiner
 from napari_deconv.networks.weights import save_weights
 from napari_deconv.operators.classics import CHANNELS, classics
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, float]:
     given.output.mkdir(parents=True, exist_ok=True)
     seen = pairs(given.natural, given.output / "pairs.npz", given.samples, scored=False)
     apart = pairs(given.natural, given.output / "scored.npz", given.scored, scored=True)
-    network = Refiner().to(given.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Refiner().to(given.device)
+    network.to(memory_format=layout(torch.device(given.device)))  # type: ignore[call-overload]
     school = School(network, given.output / "refiner.pt", given.rate)
     generator = np.random.default_rng([given.seed, school.steps])
 
@@ -161,7 +162,7 @@ def decibels(image: Tensor, truth: Tensor) -> Tensor:
 
 def _run(network: Refiner, stack: Tensor) -> Tensor:
     with autocast(stack.device):
-        refined: Tensor = network(stack.contiguous(memory_format=torch.channels_last))
+        refined: Tensor = network(stack.contiguous(memory_format=layout(stack.device)))
     return refined
 
 
