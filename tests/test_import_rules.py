@@ -40,13 +40,14 @@ HEAVY = {
     "skimage",
 }
 
-EVERYONES = {"errors", "registry", "arrays"}
+EVERYONES = {"errors", "registry", "arrays", "sharing"}
 FOUNDATION = {"optics", "operators", "networks", "background", "simulation", "assessment"}
 # What each room may import besides itself and what is everyone's.
 MAY_KNOW = {
     "errors": set(),
     "registry": set(),
     "arrays": set(),
+    "sharing": set(),
     "optics": set(),
     "operators": set(),
     "networks": set(),

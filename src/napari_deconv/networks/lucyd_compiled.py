@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from napari_deconv.networks.lucyd import Parts
-from napari_deconv.operators.fused import _shared
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def _each_plane(name: str, features: Map, *arguments: Any) -> None:
 
     planes = features.shape[1] - 2
     # One plane is one piece of work: it is not shared any further.
-    _shared(work, planes, 1)
+    shared(work, planes, 1)
 
 
 def _strided(layer: Convolution, features: Map) -> Tensor:

@@ -12,17 +12,15 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
-
-T = TypeVar("T")
 
 
 def usable(tensor: Tensor, periodic: Sequence[bool]) -> bool:
@@ -76,7 +74,7 @@ def project(
             return float(function(array, length, u, factors, threshold, spectral, *place))
         return float(function(array, length, u, factors, threshold, *place))
 
-    return sum(_shared(work, array.shape[0], array.shape[1]))
+    return sum(shared(work, array.shape[0], array.shape[1]))
 
 
 def adjoint(order: int, dual: Tensor, weights: Sequence[float], into: Tensor) -> None:
@@ -89,7 +87,7 @@ def adjoint(order: int, dual: Tensor, weights: Sequence[float], into: Tensor) ->
         function(u, factors, out, first, stop, plane, last)
         return 0.0
 
-    _shared(work, out.shape[0], out.shape[1])
+    shared(work, out.shape[0], out.shape[1])
 
 
 def photons(
@@ -105,7 +103,7 @@ def photons(
         moved, size = function(q, u, y, b, hold, first, stop, plane, last)
         return float(moved), float(size)
 
-    parts = _shared(work, q.shape[0], q.shape[1])
+    parts = shared(work, q.shape[0], q.shape[1])
     return sum(p[0] for p in parts), sum(p[1] for p in parts)
 
 
@@ -131,7 +129,7 @@ def assemble(
         place = (first, stop, plane, last)
         return float(function(v, s, e, b, t, hold, hold_positive, signed is not None, *place))
 
-    return sum(_shared(work, e.shape[0], e.shape[1]))
+    return sum(shared(work, e.shape[0], e.shape[1]))
 
 
 def divide(
@@ -147,7 +145,7 @@ def divide(
         function(*arrays, curve, holds[0], holds[1], first, stop)
         return 0.0
 
-    _shared(work, arrays[0].shape[0], 1)
+    shared(work, arrays[0].shape[0], 1)
 
 
 def _factors(order: int, weights: Sequence[float]) -> tuple[float, ...]:
@@ -181,25 +179,6 @@ def _rows(x: Tensor) -> tuple[Any, int]:
 
 def _stack(dual: Tensor) -> Any:
     return (dual if dual.ndim == 4 else dual.unsqueeze(1)).numpy()
-
-
-def _shared(work: Callable[[int, int, int, int], T], planes: int, rows: int) -> list[T]:
-    """Share planes, or the rows of a single one, among torch's number of threads."""
-    import torch
-
-    count = torch.get_num_threads()
-    total = planes if planes > 1 else rows
-    bounds = [total * i // count for i in range(count + 1)]
-    parts = [(a, b) for a, b in pairwise(bounds) if b > a]
-    jobs = [(a, b, 0, rows) if planes > 1 else (0, 1, a, b) for a, b in parts]
-    if len(jobs) == 1:
-        return [work(*jobs[0])]
-    return list(_pool(count).map(lambda job: work(*job), jobs))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="napari-deconv")
 
 
 @cache

@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _factors, _rows, _shared, _stack
+from napari_deconv.operators.fused import _factors, _rows, _stack
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ def project(
         place = (first, stop, plane, last)
         return float(_kernel()(array, length, u, factors, thresholds, *cuts, *place))
 
-    return sum(_shared(work, array.shape[0], array.shape[1]))
+    return sum(shared(work, array.shape[0], array.shape[1]))
 
 
 @cache

@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _rows, _shared, _stack
+from napari_deconv.operators.fused import _rows, _stack
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +57,8 @@ def step(
         numbers = (np.float32(radius), np.float32(momentum))
         return float(project(x, n, w, u, *numbers, first, stop, plane, last))
 
-    _shared(estimate, x.shape[0], x.shape[1])
-    return sum(_shared(advance, x.shape[0], x.shape[1]))
+    shared(estimate, x.shape[0], x.shape[1])
+    return sum(shared(advance, x.shape[0], x.shape[1]))
 
 
 @cache

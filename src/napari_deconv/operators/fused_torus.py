@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _shared
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def _lines(*spectra: Tensor) -> list[Any]:
 
 
 def _sum(work: Callable[[int, int], float], lines: int) -> float:
-    return sum(_shared(lambda first, stop, _, __: float(work(first, stop)), lines, 1))
+    return sum(shared(lambda first, stop, _, __: float(work(first, stop)), lines, 1))
 
 
 @cache

@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _rows, _shared
+from napari_deconv.operators.fused import _rows
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,8 +69,8 @@ def step(
         numbers = (np.float32(strength), np.float32(least_divisor))
         move(xs, factor, cs, s, squares, *numbers, new, *place)
 
-    _shared(weigh, xs.shape[0], xs.shape[1])
-    _shared(advance, xs.shape[0], xs.shape[1])
+    shared(weigh, xs.shape[0], xs.shape[1])
+    shared(advance, xs.shape[0], xs.shape[1])
 
 
 @cache
