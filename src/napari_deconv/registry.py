@@ -410,8 +410,10 @@ class Method(Entry):
     iterative
         Whether it is a generator of estimates (else it returns one).
     halo, margin
-        How far beyond a tile it has to see, in sizes of the PSF. A margin is in voxels, and reaches
-        beyond the image's own borders, too, where its mirror image lies.
+        How far beyond a tile it has to see, in sizes of the PSF; and at the least, in voxels.
+    rim
+        What a method with a margin sees beyond the image's own borders, in voxels: the image in
+        a mirror.
     grid
         Voxels whose multiples a tile has to start at, along each axis, and an extended estimate
         has to have.
@@ -447,6 +449,7 @@ class Method(Entry):
     ndim: tuple[int, ...] = (2, 3)
     halo: float = 1.0
     margin: int = 0
+    rim: int = 0
     grid: int = 1
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
     floats: Callable[[Mapping[str, Any], Sequence[int]], float] | None = None
@@ -501,6 +504,7 @@ def method(
     ndim: tuple[int, ...] = (2, 3),
     halo: float = 1.0,
     margin: int = 0,
+    rim: int = 0,
     grid: int = 1,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
     floats: Callable[[Mapping[str, Any], Sequence[int]], float] | None = None,
@@ -523,6 +527,7 @@ def method(
             ndim,
             halo,
             margin,
+            rim,
             grid,
             arrays,
             floats,

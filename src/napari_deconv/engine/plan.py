@@ -79,9 +79,13 @@ class Demand:
     def outer(self, core: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape that is read for a core of an image of this shape."""
         beyond = reads_beyond(self.method, self.borders)
-        around = reads_around(self.method, self.borders)
+        rim = rim_of(self.method, self.borders)
+        if rim is not None:
+            return tuple(
+                min(c + 2 * h, n + 2 * rim) for c, n, h in zip(core, shape, self.halo, strict=True)
+            )
         return tuple(
-            n if c >= n and not around else (c + 2 * h if beyond else min(n, c + 2 * h))
+            n if c >= n else (c + 2 * h if beyond else min(n, c + 2 * h))
             for c, n, h in zip(core, shape, self.halo, strict=True)
         )
 
@@ -123,9 +127,9 @@ def reads_beyond(method: Method, borders: str) -> bool:
     return borders in ("extended", "reflect") and not method.iterative
 
 
-def reads_around(method: Method, borders: str) -> bool:
-    """Whether an image is continued by its mirror image on all sides, cut there or not."""
-    return method.margin > 0 and reads_beyond(method, borders)
+def rim_of(method: Method, borders: str) -> int | None:
+    """Return by how many voxels an image is continued on all sides, cut there or not, if it is."""
+    return method.rim if method.margin > 0 and reads_beyond(method, borders) else None
 
 
 def choose_tiles(
@@ -247,12 +251,14 @@ def pace(demand: Demand, shape: Sequence[int]) -> Pace:
 def work(demand: Demand, shape: Sequence[int], tile: Sequence[int]) -> float:
     """Return the work on all blocks of a frame, in units of that on the largest one."""
     beyond = reads_beyond(demand.method, demand.borders)
-    around = reads_around(demand.method, demand.borders)
+    rim = rim_of(demand.method, demand.borders)
 
     def read(piece: slice, halo: int, length: int) -> int:
-        if piece == slice(0, length) and not around:
-            return length
         first, last = piece.start - halo, piece.stop + halo
+        if rim is not None:
+            return int(min(last, length + rim) - max(first, -rim))
+        if piece == slice(0, length):
+            return length
         return int(last - first if beyond else min(last, length) - max(first, 0))
 
     def weight(outer: Sequence[int]) -> float:

@@ -22,7 +22,7 @@ from napari_deconv.engine.kernels import (
     spacing_of,
 )
 from napari_deconv.engine.options import Options, parameters_for
-from napari_deconv.engine.plan import Demand, choose_tiles, on_grid, reads_around, reads_beyond
+from napari_deconv.engine.plan import Demand, choose_tiles, on_grid, reads_beyond, rim_of
 from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.engine.statistics import effective_offset
@@ -232,11 +232,11 @@ class Problem:
         """Read a piece of a frame with its surroundings, as far as the method sees or as given."""
         borders = self.options.borders
         beyond: Beyond = "reflect" if reads_beyond(self.method, borders) else borders
-        around = reads_around(self.method, borders)
-        outer, inner = self.source.outer(core, halo or self.halo, beyond, around=around)
+        rim = rim_of(self.method, borders)
+        outer, inner = self.source.outer(core, halo or self.halo, beyond, rim=rim)
         kernel = self.kernels[self._kernel_index(self.source.place_of(frame))]
         margins = None
-        if reads_beyond(self.method, borders) and not around:
+        if reads_beyond(self.method, borders) and rim is None:
             # What a filter takes to be beyond the whole image: then a piece sees the same.
             whole = self.source.whole_shape
             grid = grid_shape(whole, kernel.array.shape, kernel.origin, borders, self.method.grid)

@@ -146,20 +146,22 @@ class Source:
         halo: Sequence[int],
         beyond: Beyond,
         *,
-        around: bool = False,
+        rim: int | None = None,
     ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Return the slices to read for a core with its halo, and where the core lies in them.
 
         The halo reaches beyond the region, and beyond the image as ``beyond`` says: along the axes
-        that are cut, or ``around`` it all.
+        that are cut; or on all sides of the image, where it ends at a ``rim`` of so many voxels.
         """
         outer, inner = [], []
         offsets = self._start[len(self._start) - self._ndim :]
         for axis, (piece, reach, limit) in enumerate(zip(core, halo, self._limits, strict=True)):
             start, stop = piece.start + offsets[axis], piece.stop + offsets[axis]
-            whole = start == 0 and stop == limit and not around
+            whole = start == 0 and stop == limit
             first, last = start - reach, stop + reach
-            if beyond in ("extended", "zero"):
+            if rim is not None:
+                first, last = max(-rim, first), min(limit + rim, last)
+            elif beyond in ("extended", "zero"):
                 first, last = max(0, first), min(limit, last)
             elif whole:
                 first, last = start, stop

@@ -124,6 +124,7 @@ def _find_psf(planes: Planes, parameters: Mapping[str, Any]) -> FoundPsf:
         "Zhang et al. 2022, doi:10.1109/TPAMI.2021.3088914",
     ],
     margin=REACH,
+    rim=REACH,
     grid=GRID,
     arrays=lambda parameters: (10.0, _MAPS[parameters["precision"]]),
     schedule=_steps,
