@@ -23,6 +23,7 @@ import rivals
 import torch
 
 from napari_deconv.networks.lucyd import Lucyd
+from napari_deconv.networks.precision import autocast
 from napari_deconv.networks.weights import save_weights
 from napari_deconv.training.loop import Loop
 from napari_deconv.training.lucyd import repaired_loss, signal_to_noise
@@ -55,7 +56,9 @@ class Training(Loop):
 
     def loss(self) -> Tensor:
         images, truths = self._supply.batch(self.step, 4, 32)
-        return repaired_loss(self.network(images), truths)
+        with autocast(self.device):
+            restored = self.network(images)
+        return repaired_loss(restored.float(), truths)
 
     def judged(self) -> float:
         return signal_to_noise(self.network, *self._apart)

@@ -452,7 +452,7 @@ class Method(Entry):
     rim: int = 0
     grid: int = 1
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0)
-    floats: Callable[[Mapping[str, Any], Sequence[int]], float] | None = None
+    floats: Callable[[Mapping[str, Any], Sequence[int], str], float] | None = None
     seconds: Callable[[Mapping[str, Any], Sequence[int], str], tuple[float, float]] | None = None
     schedule: Callable[[Mapping[str, Any]], int] | None = None
     warning: str = ""
@@ -507,7 +507,7 @@ def method(
     rim: int = 0,
     grid: int = 1,
     arrays: Callable[[Mapping[str, Any]], tuple[float, float]] = lambda _: (1.0, 1.0),
-    floats: Callable[[Mapping[str, Any], Sequence[int]], float] | None = None,
+    floats: Callable[[Mapping[str, Any], Sequence[int], str], float] | None = None,
     seconds: Callable[[Mapping[str, Any], Sequence[int], str], tuple[float, float]] | None = None,
     schedule: Callable[[Mapping[str, Any]], int] | None = None,
     warning: str = "",

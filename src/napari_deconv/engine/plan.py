@@ -113,7 +113,9 @@ class Demand:
             on_estimate += 2 + self.maps
         floats = transforms * whole + on_estimate * estimate + (on_data + copies) * voxels
         if self.method.floats is not None:
-            floats += self.method.floats(self.parameters, grid if extended else shape)
+            floats += self.method.floats(
+                self.parameters, grid if extended else shape, self.device.type
+            )
         return int(_FLOAT * floats)
 
 

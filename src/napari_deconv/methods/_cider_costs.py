@@ -41,12 +41,15 @@ class _Plan:
     guarded: bool
 
 
-def floats(parameters: Mapping[str, Any], shape: Sequence[int]) -> float:
+def floats(parameters: Mapping[str, Any], shape: Sequence[int], device: str) -> float:
     """Return the float32 values that are held beside data and operator, for an object's shape."""
+    from napari_deconv.networks.precision import knows_bfloat16
+
     plan = _plan(parameters, shape)
+    size = 0.5 if knows_bfloat16(device) else 1.0
     extra = plan.inputs - 7
-    learning = _LEARNING[plan.network] * plan.piece
-    looking = _LOOKING[plan.network] * _looked_at(plan)
+    learning = size * _LEARNING[plan.network] * plan.piece
+    looking = size * _LOOKING[plan.network] * _looked_at(plan)
     held = (_PART + extra) * plan.studied * plan.parts + (_IMAGE + extra) * plan.image
     return held + max(learning, looking) + _APART * min(learning, looking)
 
