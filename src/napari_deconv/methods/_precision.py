@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_deconv.operators.convolution import Convolution
 
 
-def fastest(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+def fastest(data: Tensor, blur: Convolution | None, parameters: Mapping[str, Any]) -> str:
     """Return bfloat16 where the processor computes in it."""
     del blur, parameters
     from napari_deconv.networks.precision import knows_bfloat16

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import ParameterError
+from napari_deconv.methods._level import never
 from napari_deconv.methods._precision import fastest
 from napari_deconv.registry import Advanced, Auto, Range, Unit, WeightsOf, method
 
@@ -53,19 +55,32 @@ def brightness(image: NDArray[np.float32], level: float) -> float:
     return max(bright, 1e-6 * float(np.abs(image).max()), 1e-30)
 
 
-def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+def _level(data: Tensor, blur: Convolution | None, parameters: Mapping[str, Any]) -> float:
     del blur, parameters
     return darkness(data.cpu().numpy())
 
 
-def _scale(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
+def _scale(data: Tensor, blur: Convolution | None, parameters: Mapping[str, Any]) -> float:
+    from napari_deconv.assessment.noise import estimate_noise
+    from napari_deconv.networks.weights import load_weights
+
     level = parameters["level"]
     if level == "auto":
         level = _level(data, blur, parameters)
-    return brightness(data.cpu().numpy(), float(level))
+    image = data.cpu().numpy()
+    bright = brightness(image, float(level))
+    weights = parameters["weights"]
+    if weights == "auto":
+        weights = _weights(data, blur, parameters)
+    known = load_weights(weights, "lucyd").settings.get("noise")
+    if known is None:
+        return bright
+    # An image that is noisier than what the weights know is made so much darker.
+    noise = math.sqrt(estimate_noise(image).variance(float(level)))
+    return max(bright, noise / float(known))
 
 
-def _weights(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+def _weights(data: Tensor, blur: Convolution | None, parameters: Mapping[str, Any]) -> str:
     from napari_deconv.networks.shelf import pretrained
 
     del blur, parameters
@@ -79,10 +94,14 @@ def _weights(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> 
     return name
 
 
-def _precision(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> str:
+def _precision(data: Tensor, blur: Convolution | None, parameters: Mapping[str, Any]) -> str:
     from napari_deconv.networks.lucyd_compiled import usable
 
     return "float32" if usable(data.device, data.ndim) else fastest(data, blur, parameters)
+
+
+# They look at the image alone: what is mirrored around it is no further evidence.
+_Auto = partial(Auto, needs_blur=never)
 
 
 @method(
@@ -103,14 +122,14 @@ def lucyd(
     data: Tensor,
     blur: Convolution,
     *,
-    weights: Annotated[str, Auto(_weights), WeightsOf("lucyd")] = "auto",
+    weights: Annotated[str, _Auto(_weights), WeightsOf("lucyd")] = "auto",
     shown: Literal["restored", "mask", "estimate", "update"] = "restored",
-    level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), Auto(_level)] = "auto",
+    level: Annotated[float | Literal["auto"], Unit("counts"), Advanced(), _Auto(_level)] = "auto",
     scale: Annotated[
-        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), Auto(_scale)
+        float | Literal["auto"], Range(1e-30), Unit("counts"), Advanced(), _Auto(_scale)
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], Advanced(), Auto(_precision)
+        Literal["auto", "float32", "bfloat16"], Advanced(), _Auto(_precision)
     ] = "auto",
 ) -> Tensor:
     r"""For noisy stacks in a second, without a PSF: a network that was trained on other objects.
@@ -140,7 +159,8 @@ def lucyd(
         that of the darkest regions.
     scale
         Intensity above the level that counts as bright, which the network sees as one; automatic
-        takes nearly the brightest one of local means.
+        takes nearly the brightest one of local means, or more where the noise would be more than
+        the weights tell that they know.
     precision
         Of the network's convolutions: bfloat16 is exact to about a thousandth of the scale.
         Automatic takes it where the device computes in it, but for stacks on a processor, for

@@ -43,7 +43,8 @@ class Recipe:
         How to train.
     settings
         What has to be known to use the weights: ``ratio``, the least and the largest distance of
-        planes over the size of pixels that they know.
+        planes over the size of pixels that they know; ``noise``, the most that they know, in
+        units of the brightest voxel.
     pairs, renewed
         How many pairs are in memory, and after how many batches one of them is drawn anew.
     """
@@ -127,7 +128,7 @@ def mixture_paper() -> Recipe:
         shape=_STACK,
         variation=AS_IT_IS,
         plan=Plan(variant="paper", loss="paper"),
-        settings={"ratio": [1.0, 1.0]},
+        settings={"ratio": [1.0, 1.0], "noise": 30 / 255},
     )
 
 
