@@ -71,7 +71,11 @@ def main() -> None:
                 best_richardson_lucy(image, truth, blur)
             )
             contenders["variational, hessian"] = lambda image=image, blur=blur: nd.restore(
-                image, "variational", psf_of(blur, truth.ndim), prior="hessian"
+                # Noise goes below zero, photons do not: it is told what was taken away.
+                image + 1,
+                "variational",
+                psf_of(blur, truth.ndim),
+                background=1.0,
             )
         for name in given.weights:
             contenders[name] = lambda image=image, name=name: nd.restore(

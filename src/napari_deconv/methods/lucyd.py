@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import ParameterError
-from napari_deconv.methods._level import never
 from napari_deconv.methods._precision import fastest
-from napari_deconv.registry import Advanced, Auto, Range, Unit, WeightsOf, method
+from napari_deconv.registry import Advanced, Auto, Range, Unit, WeightsOf, method, never
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
