@@ -14,8 +14,14 @@ from scipy.ndimage import gaussian_filter
 
 import napari_deconv as nd
 from napari_deconv.errors import ParameterError
+from napari_deconv.methods import _cider_fast, _cider_network
 from napari_deconv.methods import _zero_shot as zero_shot
 from napari_deconv.methods import cider as module
+from napari_deconv.methods._cider_fit import Part
+from napari_deconv.methods._cider_judge import Judge
+from napari_deconv.methods._cider_network import make_image
+from napari_deconv.methods._cider_paper import HALVINGS
+from napari_deconv.methods._cider_task import Task
 from napari_deconv.methods.cider import cider
 from napari_deconv.networks.refiner import Refiner
 from napari_deconv.networks.weights import save_weights
@@ -161,8 +167,8 @@ def test_a_stack():
 
 
 def test_of_a_large_stack_the_liveliest_part_is_studied(monkeypatch):
-    monkeypatch.setitem(module.STUDIED, 3, 16 * 40 * 40)
-    monkeypatch.setattr(module, "SEEN", 3000)
+    monkeypatch.setitem(_cider_fast.STUDIED, 3, 16 * 40 * 40)
+    monkeypatch.setattr(_cider_network, "SEEN", 3000)
     rng = np.random.default_rng(0)
     truth = gaussian_filter(rng.random((9, 30, 64)) ** 8, 1.2)
     truth[..., :30] *= 0.1
@@ -170,10 +176,10 @@ def test_of_a_large_stack_the_liveliest_part_is_studied(monkeypatch):
     psf = gaussian_psf((5, 9, 9), 1.2)
     image = rng.poisson(gaussian_filter(truth, 1.2)).astype(np.float32)
     data = torch.from_numpy(image)
-    task = module._Task(
+    task = Task(
         data, Convolution(psf, image.shape), torch.zeros(()), 1.0, 1.0, 1.0, 0.03, "hessian", 0.0, 3
     )
-    part = task.part(module.STUDIED[3])
+    part = task.part(_cider_fast.STUDIED[3])
     assert part.data.numel() < data.numel()
     assert float(part.data.mean()) > float(data.mean())
     assert part.blur.data_shape == part.data.shape
@@ -187,9 +193,9 @@ def test_planes_of_a_stack_are_seen_one_by_one():
     torch.nn.init.normal_(network.generator.last.weight, std=0.1)
     stack = torch.rand(7, 5, 20, 22)
     with torch.no_grad():
-        image = module.make_image(network, stack)
+        image = make_image(network, stack)
         for made, plane in zip(image, stack.unbind(1), strict=True):
-            torch.testing.assert_close(made, module.make_image(network, plane))
+            torch.testing.assert_close(made, make_image(network, plane))
 
 
 def test_the_guard_weighs_the_start_too(scene):
@@ -197,11 +203,11 @@ def test_the_guard_weighs_the_start_too(scene):
     image, truth, psf = scene
     blur = Convolution(psf, image.shape)
     data = torch.from_numpy(image)
-    task = module._Task(data, blur, torch.zeros(()), 1.0, 1.0, 1.0, 0.03, "hessian", 0.0, 3)
+    task = Task(data, blur, torch.zeros(()), 1.0, 1.0, 1.0, 0.03, "hessian", 0.0, 3)
     flat = torch.full(blur.object_shape, float(data.mean()))
     good = blur.extend(torch.from_numpy(truth.astype(np.float32)))
-    seen = module._Part(torch.stack([good] * 7), flat, data)
-    judge = module._Judge(task, seen, flat)
+    seen = Part(torch.stack([good] * 7), flat, data)
+    judge = Judge(task, seen, flat)
     identity = Refiner()
     judge.remember([identity], good)
     broken = Refiner()
@@ -248,7 +254,7 @@ def test_gradients_are_left_on_where_they_were(scene):
 def test_its_own_plan_and_the_papers_schedule():
     parameters = {"preset": "paper", "weights": "pretrained", "features": "auto"}
     assert module._schedule(parameters) == 3000
-    marks = [round(3000 * share) for share in module._HALVINGS]
+    marks = [round(3000 * share) for share in HALVINGS]
     assert marks == [2000, 2300, 2700]
 
 

@@ -60,7 +60,7 @@ def seconds(
     """Return the seconds of a step, and of all that comes before the first."""
     import torch
 
-    from napari_deconv.methods.cider import worth_a_look
+    from napari_deconv.methods._cider_fast import worth_a_look
 
     plan = _plan(parameters, shape)
     threads = torch.get_num_threads()
@@ -79,7 +79,7 @@ def seconds(
 
 
 def _plan(parameters: Mapping[str, Any], shape: Sequence[int]) -> _Plan:
-    from napari_deconv.methods import cider
+    from napari_deconv.methods import _cider_fast as fast
 
     ndim, voxels = len(shape), math.prod(shape)
     if parameters["preset"] == "paper":
@@ -87,8 +87,8 @@ def _plan(parameters: Mapping[str, Any], shape: Sequence[int]) -> _Plan:
     estimates = parameters["features"] in ("auto", "estimates")
     trained = estimates and parameters["weights"] != "none"
     network = "refiner" if trained else "random" if ndim == 2 else "stack"
-    studied = min(voxels, cider.STUDIED[ndim]) if trained else voxels
-    largest = (cider.LARGEST_TRAINED if trained else cider.LARGEST)[ndim]
+    studied = min(voxels, fast.STUDIED[ndim]) if trained else voxels
+    largest = (fast.LARGEST_TRAINED if trained else fast.LARGEST)[ndim]
     guarded = bool(parameters["guard"])
     return _Plan(
         network,
@@ -99,14 +99,14 @@ def _plan(parameters: Mapping[str, Any], shape: Sequence[int]) -> _Plan:
         studied,
         # Halves are taken until a piece is small enough.
         min(studied, round(0.75 * largest)) if studied > largest else studied,
-        cider.SPLITS[ndim] + guarded,
+        fast.SPLITS[ndim] + guarded,
         guarded,
     )
 
 
 def _looked_at(plan: _Plan) -> int:
     """Return the voxels that a network sees at once when it is only looked at."""
-    from napari_deconv.methods.cider import SEEN
+    from napari_deconv.methods._cider_network import SEEN
 
     return min(plan.image, SEEN) if plan.network == "refiner" and plan.ndim == 3 else plan.image
 
@@ -118,7 +118,7 @@ def _network_speed(
     """Return seconds per voxel of learning from an object, and of looking at it."""
     import torch
 
-    from napari_deconv.methods.cider import make_image, placed_network
+    from napari_deconv.methods._cider_network import make_image, placed_network
     from napari_deconv.networks.generator import PAPER, STACK, Generator, Plan
     from napari_deconv.networks.refiner import Refiner
 
