@@ -65,7 +65,7 @@ def test_the_refiners_training_goes_on_and_its_weights_work(natural, tmp_path, c
 def test_the_refiner_learns(natural, tmp_path):
     """What is asked of it here is in its input: the image by total variation, a fifth brighter."""
     torch.manual_seed(0)
-    stacks, _ = refiner.pairs(natural, tmp_path / "pairs.npz", 4, scored=False)
+    stacks, _ = refiner.pairs(natural, tmp_path / "pairs.npz", range(4), scored=False)
     pairs = stacks, (1.2 * stacks[:, 3].astype(np.float32)).astype(np.float16)
     network, generator = Refiner(), np.random.default_rng(0)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)

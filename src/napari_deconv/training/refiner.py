@@ -2,8 +2,9 @@
 
     python -m napari_deconv.training.refiner NATURAL OUTPUT --minutes 30
 
-The pairs are made once and kept in OUTPUT; a second run goes on where the first stopped. At the
-end OUTPUT has ``cider-refiner.safetensors`` and its card.
+The pairs are made once and kept in OUTPUT; a second run goes on where the first stopped. A new
+OUTPUT can begin with weights that there are, and with pairs that they have not seen: ``--start
+cider-refiner --seed 1``. At the end OUTPUT has ``cider-refiner.safetensors`` and its card.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from napari_deconv.networks.precision import autocast, layout
 from napari_deconv.networks.refiner import Refiner
-from napari_deconv.networks.weights import save_weights
+from napari_deconv.networks.weights import load_weights, save_weights
 from napari_deconv.operators.classics import CHANNELS, classics
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.training.samples import SIZE, Samples
@@ -34,16 +35,23 @@ if TYPE_CHECKING:
 # The strength that photons want, by the square of the relative noise; a search finds it within
 # this many decades. What is below the last figure is not searched for.
 _BY_NOISE, _DECADES, _WEAKEST, _STRONGEST = 0.8, 0.4, 3e-4, 3.0
+# Pairs that a seed may draw before it comes to those of the next.
+_DRAWING = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> Mapping[str, float]:
     """Train for a while, and write the weights."""
-    given = parser(__doc__.splitlines()[0]).parse_args(arguments)
+    made = parser(__doc__.splitlines()[0])
+    made.add_argument("--start", help="weights to begin with: a name or a file")
+    given = made.parse_args(arguments)
     torch.manual_seed(given.seed)
     given.output.mkdir(parents=True, exist_ok=True)
-    seen = pairs(given.natural, given.output / "pairs.npz", given.samples, scored=False)
-    apart = pairs(given.natural, given.output / "scored.npz", given.scored, scored=True)
+    first, last = given.seed * _DRAWING, given.seed * _DRAWING + given.samples
+    seen = pairs(given.natural, given.output / "pairs.npz", range(first, last), scored=False)
+    apart = pairs(given.natural, given.output / "scored.npz", range(given.scored), scored=True)
     network = Refiner().to(given.device)
+    if given.start is not None:
+        network.load_state_dict(load_weights(given.start, "refiner").tensors)
     network.to(memory_format=layout(torch.device(given.device)))  # type: ignore[call-overload]
     school = School(network, given.output / "refiner.pt", given.rate)
     generator = np.random.default_rng([given.seed, school.steps])
@@ -64,13 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, float]:
         return {"mean gain in dB": float(gain.mean()), "least": float(gain.min())}
 
     scores = school.teach(given.minutes, loss, score)
+    begun = "" if given.start is None else f", begun with {given.start}"
     card = {
         "title": "CiDeR's refiner: corrects the classic image",
         "network": "skip generator, 7 inputs, 32-32-64-64 channels, no normalisation",
         "training": (
             f"{school.steps} steps of {given.batch} crops of {given.crop} x {given.crop} from "
-            f"{len(seen[0])} pairs: Kodak photographs and synthetic microscopy, as drawn by "
-            "napari_deconv.training.samples; relative squares, Adam, mean of the last weights"
+            f"{len(seen[0])} pairs (seed {given.seed}{begun}): Kodak photographs and "
+            "synthetic microscopy, as drawn by napari_deconv.training.samples; relative "
+            "squares, Adam, mean of the last weights"
         ),
         "scores": {f"on {len(apart[0])} pairs apart, over the Hessian image": dict(scores)},
         "licence": "BSD-3-Clause; made by the napari-deconv developers",
@@ -83,20 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, float]:
 
 
 def pairs(
-    natural: Path, stored: Path, count: int, *, scored: bool
+    natural: Path, stored: Path, numbers: range, *, scored: bool
 ) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
     """Return stacks of classic estimates and truths, in units of the typical intensity."""
     if stored.exists():
         with np.load(stored) as found:
             return found["stacks"], found["truths"]
     samples = Samples(natural, scored=scored)
-    stacks = np.zeros((count, CHANNELS, SIZE, SIZE), np.float16)
-    truths = np.zeros((count, SIZE, SIZE), np.float16)
-    for number in range(count):
+    stacks = np.zeros((len(numbers), CHANNELS, SIZE, SIZE), np.float16)
+    truths = np.zeros((len(numbers), SIZE, SIZE), np.float16)
+    for place, number in enumerate(numbers):
         random = np.random.default_rng([number, 1])
-        stacks[number], truths[number] = _estimates(samples[number], random)
-        if number % 100 == 99:
-            print(f"{number + 1} of {count} pairs", flush=True)
+        stacks[place], truths[place] = _estimates(samples[number], random)
+        if place % 100 == 99:
+            print(f"{place + 1} of {len(numbers)} pairs", flush=True)
     np.savez(stored, stacks=stacks, truths=truths)
     return stacks, truths
 
