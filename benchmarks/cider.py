@@ -1,13 +1,13 @@
 """CiDeR beside classic methods, on images whose truth is known.
 
     python benchmarks/cider.py DATA --json FILE [--photographs 16] [--seeds 3] [--only TEXT]
-                               [--variants] [--paper STEPS] [--minutes N]
+                               [--variants] [--paper STEPS] [--weights FILE] [--minutes N]
 
 DATA is the folder of test images, as for ``restoration.py``: photographs of Levin et al. 2009, and
 Actin3 and a plane of pollen, blurred, with 1000, 100 and 20 photons in the brightest pixel, with
 and without haze as bright as the mean. FILE keeps every cell, and a second run only fills in what
 is missing. ``--variants`` adds what each part of the fast preset is worth, ``--paper`` the paper's
-preset with so many steps.
+preset with so many steps, ``--weights`` the fast one with another refiner.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="text in the names of the images to take")
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--paper", type=int, help="steps of the paper's preset")
+    parser.add_argument("--weights", help="of another refiner, to compare with the shipped one")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing after these")
     given = parser.parse_args()
     figures: dict[str, Any] = {}
@@ -73,7 +74,7 @@ def main() -> None:
         if given.only not in case.name:
             continue
         row = cells.setdefault(case.name, {"group": case.group})
-        for method, work in methods(case, given.variants, given.paper):
+        for method, work in methods(case, given.variants, given.paper, given.weights):
             if method in row or time.perf_counter() - started > 60 * given.minutes:
                 continue
             begun = time.perf_counter()
@@ -126,7 +127,7 @@ def microscopy(folder: Path) -> Iterator[tuple[str, Image, Image, Image]]:
 
 
 def methods(
-    case: Case, variants: bool, paper: int | None
+    case: Case, variants: bool, paper: int | None, weights: str | None
 ) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
     """Return what is compared, and the work that it is."""
 
@@ -149,6 +150,8 @@ def methods(
     if variants:
         for name, options in VARIANTS.items():
             yield name, run("cider", **options)
+    if weights is not None:
+        yield f"cider, {weights}", run("cider", weights=weights)
     if paper is not None:
         yield f"cider, paper, {paper} steps", run("cider", preset="paper", iterations=paper)
 
