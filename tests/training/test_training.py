@@ -8,7 +8,7 @@ import torch
 
 from napari_deconv.networks.extractor import Extractor
 from napari_deconv.networks.refiner import Refiner
-from napari_deconv.networks.weights import load_weights
+from napari_deconv.networks.weights import load_weights, save_weights
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.training import extractor, refiner
 from napari_deconv.training.samples import SIZE, Samples
@@ -60,6 +60,25 @@ def test_the_refiners_training_goes_on_and_its_weights_work(natural, tmp_path, c
     Refiner().load_state_dict(loaded.tensors)
     assert {"title", "training", "scores", "licence"} <= loaded.card.keys()
     assert "mean gain" in capsys.readouterr().out
+
+
+def test_the_refiner_begins_with_weights_and_other_pairs(natural, tmp_path):
+    torch.manual_seed(0)
+    start = Refiner()
+    torch.nn.init.normal_(start.generator.last.weight, std=0.01)
+    save_weights(tmp_path / "start.safetensors", start.state_dict(), "refiner", {})
+    few = ["--samples", "2", "--scored", "1", "--minutes", "0.0001", "--batch", "1", "--crop", "32"]
+    weights, drawn = [], []
+    for seed in ("0", "1"):
+        folder = tmp_path / seed
+        begin = ["--start", str(tmp_path / "start.safetensors"), "--seed", seed]
+        refiner.main([str(natural), str(folder), *few, *begin])
+        weights.append(load_weights(folder / "cider-refiner.safetensors", "refiner").tensors)
+        drawn.append(np.load(folder / "pairs.npz")["truths"])
+    for name, value in start.state_dict().items():
+        # One step, at a hundredth of the rate.
+        torch.testing.assert_close(weights[0][name].float(), value, atol=1e-3, rtol=1e-3)
+    assert not np.array_equal(*drawn)
 
 
 def test_the_refiner_learns(natural, tmp_path):
