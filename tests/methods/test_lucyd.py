@@ -10,7 +10,7 @@ import torch
 
 import napari_deconv as nd
 from napari_deconv.errors import FileError, ParameterError
-from napari_deconv.methods.lucyd import GRID, REACH
+from napari_deconv.methods.lucyd import GRID, REACH, brightness, darkness
 from napari_deconv.networks import lucyd as network_module
 from napari_deconv.networks.lucyd import Lucyd
 from napari_deconv.networks.weights import save_weights
@@ -68,6 +68,23 @@ def test_tiles_show_no_seams(stack_weights, tiles):
     tiled, details = restore(image, stack_weights, tiles=tiles, details=True, **fixed)
     assert details.blocks > 1
     np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-4 * whole.max())
+
+
+def test_darkness_and_brightness_are_those_of_the_image_alone(stack_weights):
+    image = image_of((20, 36, 36))
+    _, details = restore(image, stack_weights, details=True)
+    level = darkness(image)
+    assert details.parameters["level"] == pytest.approx(level, rel=1e-5)
+    assert details.parameters["scale"] == pytest.approx(brightness(image, level), rel=1e-5)
+
+
+def test_noise_beyond_what_the_weights_know_is_made_what_they_know(tmp_path):
+    image = image_of((20, 64, 64))  # noise of 20 in 900
+    for known, wanted in ((0.2, None), (0.01, 20 / 0.01)):
+        weights = weights_file(tmp_path, noise=known)
+        _, details = restore(image, weights, details=True)
+        wanted = wanted or brightness(image, darkness(image))
+        assert details.parameters["scale"] == pytest.approx(wanted, rel=0.1)
 
 
 @pytest.mark.parametrize("borders", ["reflect", "zero", "circular"])
