@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _rows, _stack
+from napari_deconv.operators.fused import _stack, rows
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def step(
     """
     import numpy as np
 
-    (y, n), x = _rows(image), _rows(into)[0]
+    (y, n), x = rows(image), rows(into)[0]
     w, u = _stack(point), _stack(dual)
     divergence, project = _kernels()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _rows
+from napari_deconv.operators.fused import rows
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def step(
     w = [np.float32(f) for f in ((0.0, *weights) if x.ndim == 2 else weights)]
     steep = tuple(np.float32(f / least_slope) for f in w)
     squares = tuple(f * f for f in w)
-    xs, cs, factor, new = (_rows(each)[0] for each in (x, correction, scratch, out))
+    xs, cs, factor, new = (rows(each)[0] for each in (x, correction, scratch, out))
     if sensitivity.ndim:
-        s = _rows(sensitivity)[0]
+        s = rows(sensitivity)[0]
     else:
         s = np.full((1, 1, x.shape[-1]), float(sensitivity), np.float32)
     bend, move = _kernels()
