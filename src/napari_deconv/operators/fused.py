@@ -152,7 +152,7 @@ def fit(
     """
     from napari_deconv.operators import loops
 
-    q, length = _planes(prediction), prediction.shape[-1]
+    q, length = planes(prediction), prediction.shape[-1]
     u, y = rows(dual)[0], rows(data)[0]
     b = rows(floor)[0] if floor.ndim else floor.expand(1, 1, length).contiguous().numpy()
 
@@ -224,7 +224,7 @@ def rows(x: Tensor) -> tuple[Any, int]:
     return x.numpy(), length  # a part of larger planes
 
 
-def _planes(corner: Tensor) -> Any:
+def planes(corner: Tensor) -> Any:
     """Return the planes of a larger stack that a corner of it lies in, in one piece."""
     if corner.ndim == 2:
         corner = corner.unsqueeze(0)

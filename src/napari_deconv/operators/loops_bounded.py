@@ -109,3 +109,45 @@ def back(s: Any, h: Any, out: Any, first: int, stop: int) -> None:
         for i in range(s.shape[1]):
             a, b, re, im = h[k, i].real, h[k, i].imag, s[k, i].real, s[k, i].imag
             out[k, i] = complex(a * re + b * im, a * im - b * re)
+
+
+@compiled
+def descend_row(x: Any, z: Any, g: Any, length: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Set g to a step from z within bounds, z to how far it went; return its square, and more."""
+    moved, uphill = ZERO, ZERO
+    for i in range(x.size):
+        new = min(max(z[i] - length * g[i], low), high)
+        back = z[i] - new
+        g[i] = new
+        z[i] = back
+        moved += back * back
+        uphill += back * (new - x[i])
+    return moved, uphill
+
+
+@compiled
+def descend(
+    x: Any, z: Any, g: Any, length: float, low: float, high: float,
+    z0: int, z1: int, y0: int, y1: int,
+) -> tuple[float, float]:  # fmt: skip
+    """Do so with all rows; also return how far the step went against that from x."""
+    moved, uphill, n = 0.0, 0.0, x.shape[2]
+    numbers = np.float32(length), np.float32(low), np.float32(high)
+    for k in range(z0, z1):
+        for y in range(y0, y1):
+            a, b = descend_row(x[k, y], z[k, y], g[k, y, :n], *numbers)
+            moved += a
+            uphill += b
+    return moved, uphill
+
+
+@compiled
+def proceed(x: Any, z: Any, g: Any, momentum: float, z0: int, z1: int, y0: int, y1: int) -> None:
+    """Set z to ``g + momentum (g - x)``, and x to g."""
+    n, m = x.shape[2], np.float32(momentum)
+    for k in range(z0, z1):
+        for y in range(y0, y1):
+            old, point, new = x[k, y], z[k, y], g[k, y, :n]
+            for i in range(n):
+                point[i] = new[i] + m * (new[i] - old[i])
+                old[i] = new[i]

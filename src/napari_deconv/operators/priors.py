@@ -199,10 +199,13 @@ class Wavelet:
 
     def step(self, x: Tensor, dual: Tensor, threshold: float, assembly: Assembly) -> float:
         """Project, and assemble."""
-        new = self._transform.forward(x).add_(dual).clamp_(-threshold, threshold)
+        # The new dual is made in the transform's own memory, which turns it back.
+        new, moved = self._transform.forward(x, borrow=True), 0.0
         new[self._transform.approximation] = 0
-        moved = _replace(dual, new)
-        return assembly.hold * moved + assemble(x, self._transform.inverse(dual), assembly)
+        for c, u in slabs(new, dual):
+            moved += _replace(u, c.add_(u).clamp_(-threshold, threshold))
+        now = self._transform.inverse(new, borrow=True)
+        return assembly.hold * moved + assemble(x, now, assembly)
 
 
 def assemble(x: Tensor, now: Tensor, assembly: Assembly) -> float:
