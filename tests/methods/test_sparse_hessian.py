@@ -7,6 +7,7 @@ import torch
 from napari_deconv import restore
 from napari_deconv.methods.sparse_hessian import Continuity, sparse_hessian
 from napari_deconv.operators.convolution import Convolution
+from napari_deconv.operators.fused import Assembly
 from napari_deconv.registry import methods
 from napari_deconv.simulation.phantoms import filaments
 from problems import gaussian_psf, photographed, relative_rmse
@@ -140,10 +141,10 @@ def test_slabs_and_compiled_loops_make_no_difference(borders, shape, monkeypatch
         monkeypatch.setenv("NAPARI_DECONV_NUMBA", compiled)
         monkeypatch.setattr("napari_deconv.methods.sparse_hessian._ELEMENTS", elements)
         prior = Continuity(blur, (0.4, 1.0, 0.8)[-ndim:])
-        dual, into = prior.dual(), torch.empty_like(x)
-        moved = [prior.project(x, dual, threshold) for threshold in (0.3, 0.5)]
-        prior.adjoint(dual, into)
-        results.append((torch.tensor(moved), dual, into))
+        dual, into, bent = prior.dual(), torch.empty_like(x), torch.zeros_like(x)
+        assembly = Assembly(x.clone(), x.clone(), bent, into, 1.0, 0.1)
+        moved = [prior.step(x, dual, threshold, assembly) for threshold in (0.3, 0.5)]
+        results.append((torch.tensor(moved), dual, into, bent, assembly.estimate))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.methods._rehearsal import rehearse
+from napari_deconv.operators.bounded import answer, bound, match, mirror, project_back
 from napari_deconv.operators.gradients import (
     hessian,
     hessian_adjoint,
@@ -14,7 +15,7 @@ from napari_deconv.operators.gradients import (
 )
 from napari_deconv.operators.projected import projected_steps
 from napari_deconv.operators.slabs import inner, slabs
-from napari_deconv.operators.spectra import is_torus, penalty_power
+from napari_deconv.operators.spectra import blurred, is_torus, penalty_power
 from napari_deconv.registry import Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
@@ -129,10 +130,6 @@ def _on_torus(
     inverse = otf.real.square().add_(otf.imag.square()).add_(hold)
     inverse = inverse.add_(penalty_power(blur, penalty), alpha=strength / share).reciprocal_()
 
-    def project_back() -> None:
-        for x, s, h in slabs(spectrum, transform.forward(), otf):
-            torch.mul(s, h.conj(), out=x)
-
     bounded = blur.extend(data).clamp_(lower, upper)
     estimate = bounded.clone()
     size = sum(inner(y, y) for (y,) in slabs(data)) + 1e-30
@@ -141,50 +138,19 @@ def _on_torus(
     spectrum = torch.empty_like(otf)
     predicted = blur.periodic(data)
     transform.work.copy_(predicted)
-    project_back()
+    project_back(transform.forward(), otf, spectrum)
     while True:
-        for b, v, t in slabs(bounded, estimate, transform.work):
-            torch.lerp(b, v, 2.0, out=t)
+        mirror(bounded, estimate, transform.work)
         found = transform.forward()
-        for s, x, c, h in slabs(found, spectrum, inverse, otf):
-            # Real numbers times complex ones are slow in torch.
-            torch.add(x, s, alpha=hold, out=s).mul_(c.to(s.dtype))
-            if not circular:
-                torch.mul(s, h, out=x)
+        answer(spectrum, found, inverse, hold, keep=not circular)
         transform.inverse(found)
-        moved = 0.0
-        for b, v, x in slabs(bounded, estimate, transform.work):
-            x -= v
-            moved += hold * inner(x, x)
-            b.add_(x, alpha=_BEYOND)
-            torch.clamp(b, lower, upper, out=v)
+        moved = hold * bound(bounded, estimate, transform.work, lower, upper, _BEYOND)
         if not circular:
-            transform.inverse(spectrum)
-            moved += _match(predicted, transform.work, data, blur)
-            project_back()
+            blurred(spectrum, otf, transform.spectrum)
+            transform.inverse(transform.spectrum)
+            moved += match(predicted, transform.work, data, blur, _DATA / (1 + _DATA), _BEYOND)
+            project_back(transform.forward(), otf, spectrum)
         yield estimate, (moved / size) ** 0.5
-
-
-def _match(predicted: Tensor, projection: Tensor, data: Tensor, blur: Convolution) -> float:
-    """Bring the prediction closer to projection and data; ``projection`` becomes what x fits next.
-
-    Returns how far the projection was from the prediction, squared.
-    """
-    import torch
-
-    moved = 0.0
-    for q, p, y in slabs(blur.crop(predicted), blur.crop(projection), data):
-        p -= torch.lerp(y, q, _DATA / (1 + _DATA))
-        moved += inner(p, p)
-        q.add_(p, alpha=_BEYOND)
-        torch.lerp(y, q, _DATA / (1 + _DATA), out=p).mul_(2).sub_(q)
-    for axis, (length, whole) in enumerate(zip(blur.data_shape, blur.grid, strict=True)):
-        # The axes before this one have their margins already.
-        margin = (*map(slice, blur.data_shape[:axis]), slice(length, whole))
-        for q, p in slabs(predicted[margin], projection[margin]):
-            q.lerp_(p, _BEYOND)
-            p.copy_(q)
-    return moved
 
 
 def _anywhere(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from napari_deconv.methods.richardson_lucy import Likelihood, first_estimate
-from napari_deconv.operators import fused, fused_variation
+from napari_deconv.operators import fused
 from napari_deconv.operators.gradients import gradient, gradient_adjoint, weights, wraps
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.registry import Advanced, Range, Search, Unit, method
@@ -98,6 +98,8 @@ def richardson_lucy_tv(
     least_divisor = _LEAST_DIVISOR if update == "dey" else 0.0
     compiled = fused.usable(estimate, periodic)
     if compiled:
+        from napari_deconv.operators import fused_variation
+
         spare, scratch = torch.empty_like(estimate), torch.empty_like(estimate)
     for _ in range(iterations):
         correction = model.correction(model.ratio(estimate))

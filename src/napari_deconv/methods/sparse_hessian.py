@@ -6,7 +6,8 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.operators import fused, fused_continuity, gradients
+from napari_deconv.operators import fused, gradients
+from napari_deconv.operators.priors import assemble
 from napari_deconv.operators.slabs import inner, total
 from napari_deconv.operators.splitting import Misfit, minimise
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
-    from napari_deconv.operators.priors import Prior
+    from napari_deconv.operators.fused import Assembly
 
 # Continuity along the axis of time, where nothing is known about it (the authors' default).
 _IN_TIME = 0.5
@@ -52,7 +53,7 @@ def _continuity(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) 
         "Zhao et al. 2022, doi:10.1038/s41587-021-01092-2",
         "Huang et al. 2018, doi:10.1038/nbt.4115",
     ],
-    arrays=lambda _: (13.5, 2.0),
+    arrays=lambda _: (12.5, 2.0),
 )
 def sparse_hessian(
     data: Tensor,
@@ -124,8 +125,8 @@ def sparse_hessian(
         weights = (math.sqrt(float(axis_continuity)), *gradients.weights(blur.spacing[1:]))
     floor = torch.tensor(sparsity * float(level), dtype=data.dtype, device=data.device)
     term = Misfit(data, floor, misfit, float(level))
-    terms: list[tuple[Prior, float]] = [(Continuity(blur, weights), float(strength))]
-    yield from islice(minimise(term, blur, terms, positive=True), iterations)
+    steps = minimise(term, blur, Continuity(blur, weights), float(strength), positive=True)
+    yield from islice(steps, iterations)
 
 
 class Continuity:
@@ -164,11 +165,17 @@ class Continuity:
         gradients.open_seams(bends, 2, self._seams, x.shape)
         return sum(f * total(b) for f, b in zip(self._factors, bends, strict=True))
 
-    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
-        """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
+    def step(self, x: Tensor, dual: Tensor, threshold: float, assembly: Assembly) -> float:
+        """Project, and assemble."""
         bounds = [factor * threshold for factor in self._factors]
         if fused.usable(x, self._wraps):
-            return fused_continuity.project(x, dual, self._weights, bounds, self._seams)
+            steps = (x, dual, self._weights, bounds, assembly, self._seams)
+            return fused.step("continuity", *steps)
+        moved = self._project(x, dual, bounds)
+        now = gradients.hessian_adjoint(dual, self._weights, self._wraps)
+        return assembly.hold * moved + assemble(x, now, assembly)
+
+    def _project(self, x: Tensor, dual: Tensor, bounds: Sequence[float]) -> float:
         moved, rows = 0.0, x.shape[0]
         step = max(1, _ELEMENTS * rows // dual.numel()) if x.device.type == "cpu" else rows
         for first in range(0, rows, step):
@@ -182,10 +189,3 @@ class Continuity:
             moved += inner(u.sub_(a), u)
             u.copy_(a)
         return moved
-
-    def adjoint(self, dual: Tensor, into: Tensor) -> None:
-        """Set ``into`` to ``L^T dual``."""
-        if fused.usable(into, self._wraps):
-            fused.adjoint(2, dual, self._weights, into)
-        else:
-            gradients.hessian_adjoint(dual, self._weights, self._wraps, into=into.zero_())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
     components = {"hessian": 6.0, "nuclear-hessian": 6.0, "tv": 3.0, "wavelet": 3.0}
-    return components[parameters["prior"]] + 7.5, 2.0
+    return components[parameters["prior"]] + 6.5, 2.0
 
 
 @method(
@@ -104,5 +104,5 @@ def variational(
     floor = torch.as_tensor(background, dtype=data.dtype, device=data.device) + variance
     kind: Literal["gaussian", "poisson"] = "gaussian" if misfit == "gaussian" else "poisson"
     term = Misfit(data, floor, kind, float(level))
-    terms = [(make_prior(prior, blur), float(strength))]
-    yield from islice(minimise(term, blur, terms, positive=positive), iterations)
+    steps = minimise(term, blur, make_prior(prior, blur), float(strength), positive=positive)
+    yield from islice(steps, iterations)

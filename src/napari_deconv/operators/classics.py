@@ -73,9 +73,10 @@ def classics(
         ("tv", strength * TV_TO_HESSIAN),
     )
     for prior, weight in convex:
-        terms = [(make_prior(prior, blur), weight)]
         problem = Misfit(data, floor, "gaussian", level)
-        solver = islice(minimise(problem, blur, terms, positive=True), _MOST)
+        solver = islice(
+            minimise(problem, blur, make_prior(prior, blur), weight, positive=True), _MOST
+        )
         for step, (estimate, residual) in enumerate(solver, 1):  # noqa: B007
             yield
             if step >= _FEWEST and residual < _NEAR:

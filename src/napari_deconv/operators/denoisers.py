@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_deconv.operators import fused, fused_denoising
+from napari_deconv.operators import fused
 from napari_deconv.operators.gradients import gradient, gradient_adjoint
 from napari_deconv.operators.wavelets import WaveletTransform, soft_threshold
 
@@ -63,7 +63,9 @@ class TotalVariation:
         elif sigma != self._radius:
             self._dual.mul_(sigma / self._radius)
         self._radius = sigma
-        step = fused_denoising.step if fused.usable(image, (True,)) else _tv_step
+        step = _tv_step
+        if fused.usable(image, (True,)):
+            from napari_deconv.operators.fused_denoising import step
         point, found, last = self._dual.clone(), image.clone(), 1.0
         for _ in range(_TV_STEPS):
             new = (1 + (1 + 4 * last**2) ** 0.5) / 2

@@ -1,22 +1,25 @@
 """A step of the total-variation denoiser in two passes through memory, by numba.
 
 The same as :mod:`napari_deconv.operators.denoisers` does with torch, where
-:func:`napari_deconv.operators.fused.usable` says that the compiled loops can.
+:func:`napari_deconv.operators.fused.usable` says that the compiled loops can. Loaded only then.
 """
 
 # mypy: disable-error-code="untyped-decorator, misc"
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.operators.fused import _rows, _stack
+import numba
+import numpy as np
+
+from napari_deconv.operators.fused import _stack, rows
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
+
+_compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 def step(
@@ -43,11 +46,8 @@ def step(
     float
         How far the step went from ``point``, squared.
     """
-    import numpy as np
-
-    (y, n), x = _rows(image), _rows(into)[0]
+    (y, n), x = rows(image), rows(into)[0]
     w, u = _stack(point), _stack(dual)
-    divergence, project = _kernels()
 
     def estimate(first: int, stop: int, plane: int, last: int) -> float:
         divergence(w, y, x, first, stop, plane, last)
@@ -61,84 +61,76 @@ def step(
     return sum(shared(advance, x.shape[0], x.shape[1]))
 
 
-@cache
-def _kernels() -> tuple[Callable[..., None], Callable[..., float]]:
-    """Compile the loops, which go along rows so that the compiler can vectorise them."""
-    import numba
-    import numpy as np
-
-    compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
-    zero, one = np.float32(0), np.float32(1)
-
-    @compiled
-    def divergence(w: Any, y: Any, x: Any, z0: int, z1: int, y0: int, y1: int) -> None:
-        """Write ``y - D^T w``; w is zero at the end of each axis."""
-        parts, n = w.shape[0], x.shape[2]
-        for z in range(z0, z1):
-            for k in range(y0, y1):
-                line, along, across = x[z, k], w[parts - 1, z, k], w[parts - 2, z, k]
-                line[0] = y[z, k, 0] + along[0] + across[0]
-                for i in range(1, n):
-                    line[i] = y[z, k, i] + along[i] - along[i - 1] + across[i]
-                if k > 0:
-                    before = w[parts - 2, z, k - 1]
+@_compiled
+def divergence(w: Any, y: Any, x: Any, z0: int, z1: int, y0: int, y1: int) -> None:
+    """Write ``y - D^T w``; w is zero at the end of each axis."""
+    parts, n = w.shape[0], x.shape[2]
+    for z in range(z0, z1):
+        for k in range(y0, y1):
+            line, along, across = x[z, k], w[parts - 1, z, k], w[parts - 2, z, k]
+            line[0] = y[z, k, 0] + along[0] + across[0]
+            for i in range(1, n):
+                line[i] = y[z, k, i] + along[i] - along[i - 1] + across[i]
+            if k > 0:
+                before = w[parts - 2, z, k - 1]
+                for i in range(n):
+                    line[i] -= before[i]
+            if parts == 3:
+                for i in range(n):
+                    line[i] += w[0, z, k, i]
+                if z > 0:
+                    before = w[0, z - 1, k]
                     for i in range(n):
                         line[i] -= before[i]
-                if parts == 3:
-                    for i in range(n):
-                        line[i] += w[0, z, k, i]
-                    if z > 0:
-                        before = w[0, z - 1, k]
-                        for i in range(n):
-                            line[i] -= before[i]
 
-    @compiled
-    def climb(here: Any, there: Any, w: Any, step: Any, out: Any, length: Any) -> None:
-        """Write a component's gradient step, and add its square to the length."""
-        for i in range(out.size):
-            value = w[i] + step * (there[i] - here[i])
-            out[i] = value
-            length[i] += value * value
 
-    @compiled
-    def settle(row: Any, scale: Any, w: Any, u: Any, momentum: Any) -> Any:
-        moved = zero
-        for i in range(row.size):
-            new = row[i] * scale[i]
-            moved += (new - w[i]) * (new - w[i])
-            w[i] = new + momentum * (new - u[i])
-            u[i] = new
-        return moved
+@_compiled
+def climb(here: Any, there: Any, w: Any, step: Any, out: Any, length: Any) -> None:
+    """Write a component's gradient step, and add its square to the length."""
+    for i in range(out.size):
+        value = w[i] + step * (there[i] - here[i])
+        out[i] = value
+        length[i] += value * value
 
-    @compiled
-    def project(
-        x: Any, n: int, w: Any, u: Any, radius: Any, momentum: Any,
-        z0: int, z1: int, y0: int, y1: int,
-    ) -> float:  # fmt: skip
-        planes, lines, parts = x.shape[0], x.shape[1], w.shape[0]
-        step, moved = one / np.float32(4 * parts), 0.0
-        rows, scale = np.zeros((parts, n), np.float32), np.empty(n, np.float32)
-        for z in range(z0, z1):
-            for k in range(y0, y1):
-                here = x[z, k]
-                scale[:] = zero
-                along = w[parts - 1, z, k]
-                climb(
-                    here[: n - 1], here[1:], along[: n - 1], step, rows[parts - 1, : n - 1], scale
-                )
-                if k + 1 < lines:
-                    climb(here, x[z, k + 1], w[parts - 2, z, k], step, rows[parts - 2], scale)
+
+@_compiled
+def settle(row: Any, scale: Any, w: Any, u: Any, momentum: Any) -> Any:
+    """Write a component of the step's end and of the next start; return how far it moved."""
+    moved = ZERO
+    for i in range(row.size):
+        new = row[i] * scale[i]
+        moved += (new - w[i]) * (new - w[i])
+        w[i] = new + momentum * (new - u[i])
+        u[i] = new
+    return moved
+
+
+@_compiled
+def project(
+    x: Any, n: int, w: Any, u: Any, radius: Any, momentum: Any,
+    z0: int, z1: int, y0: int, y1: int,
+) -> float:  # fmt: skip
+    """Take the step of the dual variable; return how far it moved, squared."""
+    planes, lines, parts = x.shape[0], x.shape[1], w.shape[0]
+    step, moved = ONE / np.float32(4 * parts), 0.0
+    rows, scale = np.zeros((parts, n), np.float32), np.empty(n, np.float32)
+    for z in range(z0, z1):
+        for k in range(y0, y1):
+            here = x[z, k]
+            scale[:] = ZERO
+            along = w[parts - 1, z, k]
+            climb(here[: n - 1], here[1:], along[: n - 1], step, rows[parts - 1, : n - 1], scale)
+            if k + 1 < lines:
+                climb(here, x[z, k + 1], w[parts - 2, z, k], step, rows[parts - 2], scale)
+            else:
+                rows[parts - 2, :] = ZERO
+            if parts == 3:
+                if z + 1 < planes:
+                    climb(here, x[z + 1, k], w[0, z, k], step, rows[0], scale)
                 else:
-                    rows[parts - 2, :] = zero
-                if parts == 3:
-                    if z + 1 < planes:
-                        climb(here, x[z + 1, k], w[0, z, k], step, rows[0], scale)
-                    else:
-                        rows[0, :] = zero
-                for i in range(n):
-                    scale[i] = min(one, radius / max(np.sqrt(scale[i]), np.float32(1e-30)))
-                for p in range(parts):
-                    moved += settle(rows[p], scale, w[p, z, k], u[p, z, k], momentum)
-        return moved
-
-    return divergence, project
+                    rows[0, :] = ZERO
+            for i in range(n):
+                scale[i] = min(ONE, radius / max(np.sqrt(scale[i]), np.float32(1e-30)))
+            for p in range(parts):
+                moved += settle(rows[p], scale, w[p, z, k], u[p, z, k], momentum)
+    return moved

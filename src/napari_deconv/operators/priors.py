@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from napari_deconv.operators import fused, gradients
 from napari_deconv.operators.eigenvalues import clip_eigenvalues, eigenvalues
-from napari_deconv.operators.slabs import inner
+from napari_deconv.operators.slabs import inner, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
+    from napari_deconv.operators.fused import Assembly
 
 PriorName = Literal["hessian", "nuclear-hessian", "tv", "wavelet"]
 # Elements of a slab in all components together: they stay in the cache from the first operation
@@ -47,16 +48,13 @@ class Prior(Protocol):
         """Return ``phi(L x)``."""
         ...
 
-    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
+    def step(self, x: Tensor, dual: Tensor, threshold: float, assembly: Assembly) -> float:
         """Set ``dual``, u, to the projection of ``L x + u`` onto the dual ball of that radius.
 
         That is all of an ADMM step that concerns the prior: with a = L x + u the split variable is
-        w = a - u' for the new u', so that ``w - L x = u - u'``. Returns the square of its length.
+        w = a - u' for the new u', so that ``w - L x = u - u'``. Then assemble the rest of the step.
+        Returns how far the duals moved, squared, each times how firmly it is held.
         """
-        ...
-
-    def adjoint(self, dual: Tensor, into: Tensor) -> None:
-        """Set ``into`` to ``L^T dual``."""
         ...
 
 
@@ -118,14 +116,19 @@ class Differences:
             return float(eigenvalues(field.double()).abs().sum())
         return float(field.square_().sum(0).sqrt_().sum(dtype=torch.float64))
 
-    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
-        """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
+    def step(self, x: Tensor, dual: Tensor, threshold: float, assembly: Assembly) -> float:
+        """Project, and assemble."""
+        if fused.usable(x, self._wraps):
+            kind: fused.Kind = "gradient" if self._order == 1 else "hessian"
+            kind = "nuclear" if self._nuclear else kind
+            return fused.step(kind, x, dual, self._weights, [threshold], assembly)
+        moved = self._project(x, dual, threshold)
+        now = self._adjoint(dual, self._weights, self._wraps)
+        return assembly.hold * moved + assemble(x, now, assembly)
+
+    def _project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
         import torch
 
-        if fused.usable(x, self._wraps):
-            return fused.project(
-                self._order, x, dual, self._weights, threshold, spectral=self._nuclear
-            )
         moved, rows = 0.0, x.shape[0]
         step = rows
         if x.device.type == "cpu":
@@ -141,13 +144,6 @@ class Differences:
             length = a.square().sum(0).sqrt_().clamp_(min=1e-30)
             moved += _replace(u, a.mul_(torch.div(threshold, length).clamp_(max=1)))
         return moved
-
-    def adjoint(self, dual: Tensor, into: Tensor) -> None:
-        """Set ``into`` to ``L^T dual``."""
-        if fused.usable(into, self._wraps):
-            fused.adjoint(self._order, dual, self._weights, into)
-        else:
-            self._adjoint(dual, self._weights, self._wraps, into=into.zero_())
 
 
 def _replace(u: Tensor, new: Tensor) -> float:
@@ -201,12 +197,51 @@ class Wavelet:
         coefficients[self._transform.approximation] = 0
         return float(coefficients.abs_().sum(dtype=torch.float64))
 
-    def project(self, x: Tensor, dual: Tensor, threshold: float) -> float:
-        """Set ``dual`` to the projection of ``L x + dual``; return how far it moved, squared."""
-        new = self._transform.forward(x).add_(dual).clamp_(-threshold, threshold)
+    def step(self, x: Tensor, dual: Tensor, threshold: float, assembly: Assembly) -> float:
+        """Project, and assemble."""
+        # The new dual is made in the transform's own memory, which turns it back.
+        new, moved = self._transform.forward(x, borrow=True), 0.0
         new[self._transform.approximation] = 0
-        return _replace(dual, new)
+        for c, u in slabs(new, dual):
+            moved += _replace(u, c.add_(u).clamp_(-threshold, threshold))
+        now = self._transform.inverse(new, borrow=True)
+        return assembly.hold * moved + assemble(x, now, assembly)
 
-    def adjoint(self, dual: Tensor, into: Tensor) -> None:
-        """Set ``into`` to ``L^T dual``."""
-        into.copy_(self._transform.inverse(dual))
+
+def assemble(x: Tensor, now: Tensor, assembly: Assembly) -> float:
+    """Take the step of the positive variable, and leave in the target what x is to be drawn to.
+
+    Parameters
+    ----------
+    x
+        Object; overwritten where the target is its memory.
+    now
+        ``L^T u`` of the prior's new dual.
+    assembly
+        The rest of the step.
+
+    Returns
+    -------
+    float
+        How far the positive variable's dual moved, squared, times how firmly it is held.
+    """
+    import torch
+
+    if fused.usable(x, (True,)):
+        return fused.assemble(x, now, assembly)
+    moved, signed = 0.0, assembly.signed
+    arrays = (x if signed is None else signed, assembly.estimate, assembly.before, assembly.target)
+    for v, n, s, e, b, t in slabs(x, now, *arrays):
+        goal = b.sub(n, alpha=2).mul_(assembly.hold)
+        b.copy_(n)
+        if signed is None:
+            e.copy_(v)
+        else:
+            negative = s.clamp(max=0)
+            torch.add(v, negative, out=s)
+            torch.clamp(s, min=0, out=e)
+            goal.add_(s.abs(), alpha=assembly.hold_positive)
+            negative.sub_(s.clamp(max=0))
+            moved += inner(negative, negative)
+        t.copy_(goal)
+    return assembly.hold_positive * moved

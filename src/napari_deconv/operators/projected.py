@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from napari_deconv.operators import fused
 from napari_deconv.operators.slabs import inner, slabs
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,24 +49,64 @@ def projected_steps(
         After each step, the squared length of the gradient as far as the bounds let the point
         follow it.
     """
-    import torch
-
     estimate.clamp_(lower, upper)
     point, pace = estimate.clone(), 1.0
     while True:
         slope = gradient(point)
-        uphill = moved = 0.0
-        for x, z, g in slabs(estimate, point, slope):
-            torch.add(z, g, alpha=-length, out=g)
-            g.clamp_(lower, upper)
-            z -= g
-            moved += inner(z, z)
-            uphill += inner(z, g - x)
+        moved, uphill = _descend(estimate, point, slope, length, lower, upper)
         if uphill > 0:
             pace = 1.0
         faster = (1 + (1 + 4 * pace**2) ** 0.5) / 2
         momentum, pace = (pace - 1) / faster, faster
-        for x, z, g in slabs(estimate, point, slope):
-            torch.lerp(x, g, 1 + momentum, out=z)
-            x.copy_(g)
+        _proceed(estimate, point, slope, momentum)
         yield moved / length**2
+
+
+def _descend(
+    estimate: Tensor,
+    point: Tensor,
+    slope: Tensor,
+    length: float,
+    lower: float,
+    upper: float | None,
+) -> tuple[float, float]:
+    """Set ``slope`` to a step from a point within bounds, ``point`` to how far it went back.
+
+    Returns the square of that, and its product with how far the step is from the estimate.
+    """
+    import torch
+
+    if fused.usable(slope, (True,)):
+        from napari_deconv.operators import loops_bounded
+
+        arrays = (fused.rows(estimate)[0], fused.rows(point)[0], fused.planes(slope))
+        numbers = (length, lower, math.inf if upper is None else upper)
+        parts = shared(
+            lambda *place: loops_bounded.descend(*arrays, *numbers, *place), *arrays[0].shape[:2]
+        )
+        return sum(float(p[0]) for p in parts), sum(float(p[1]) for p in parts)
+    uphill = moved = 0.0
+    for x, z, g in slabs(estimate, point, slope):
+        torch.add(z, g, alpha=-length, out=g)
+        g.clamp_(lower, upper)
+        z -= g
+        moved += inner(z, z)
+        uphill += inner(z, g - x)
+    return moved, uphill
+
+
+def _proceed(estimate: Tensor, point: Tensor, step: Tensor, momentum: float) -> None:
+    """Go on from the estimate to a step, and the point beyond it."""
+    import torch
+
+    if fused.usable(step, (True,)):
+        from napari_deconv.operators import loops_bounded
+
+        arrays = (fused.rows(estimate)[0], fused.rows(point)[0], fused.planes(step))
+        shared(
+            lambda *place: loops_bounded.proceed(*arrays, momentum, *place), *arrays[0].shape[:2]
+        )
+        return
+    for x, z, g in slabs(estimate, point, step):
+        torch.lerp(x, g, 1 + momentum, out=z)
+        x.copy_(g)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from napari_deconv.operators import fused
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.registry import Chosen
 
@@ -59,6 +60,17 @@ def is_torus(blur: Convolution) -> bool:
     Not so with mirrored or dark borders, nor where the blur changes from place to place.
     """
     return blur.invariant and set(blur.borders) <= {"circular", "extended"}
+
+
+def blurred(spectrum: Tensor, otf: Tensor, into: Tensor) -> None:
+    """Set ``into`` to ``otf spectrum``; all half spectra."""
+    import torch
+
+    if fused.usable(torch.view_as_real(into)[..., 0], (True,)):
+        fused.blurred(spectrum, otf, into)
+        return
+    for x, h, s in slabs(spectrum, otf, into):
+        torch.mul(x, h, out=s)
 
 
 def is_circular(blur: Convolution) -> bool:
