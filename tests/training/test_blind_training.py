@@ -87,10 +87,11 @@ def test_signs_learn_what_tells(folder):
     assert scores["all"] > 0.9
 
 
-def test_weighing_learns_whom_to_believe():
+@pytest.mark.parametrize("size", [1, 1000])  # of facts: large ones make shares of nothing
+def test_weighing_learns_whom_to_believe(size):
     """Noise in the facts decides whether fit or network is right."""
     random = torch.Generator().manual_seed(0)
-    facts = torch.randn(200, 7, generator=random)
+    facts = size * torch.randn(200, 7, generator=random)
     noisy_ = facts[:, 0] > 0
     likelihoods = torch.stack([1.0 - noisy_.float(), noisy_.float(), torch.zeros(200)], 1) * 8
     network, _ = blind_weighing.learn(facts, likelihoods)

@@ -9,6 +9,7 @@ import torch
 
 from napari_deconv.identification.optics import MODES, pupils
 from napari_deconv.identification.spectrum import CUTOFF, half_plane, spectrum_of
+from napari_deconv.networks.precision import autocast
 from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
 from napari_deconv.optics import zernike
 from napari_deconv.training.blind_views import SHAPE, decibels, relative_error, view
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 # Spectra in memory, and how many of them each step renews.
-_POOL, _RENEWED = 4096, 16
+_POOL, _RENEWED = 4096, 8
 # Error, relative squared, below which a smaller one matters no more.
 _NEGLIGIBLE = 0.02
 
@@ -124,7 +125,9 @@ def train(
 def _error(network: SpectrumEncoder, batch: list[Tensor]) -> Tensor:
     """Return relative squared errors of the mean PSFs, either way round, whichever is the less."""
     *seen, truth = batch
-    coefficients, weights = network(*seen)
+    with autocast(truth.device):
+        coefficients, weights = network(*seen)
+    coefficients, weights = coefficients.float(), weights.float()
     model = pupils(CUTOFF, SHAPE)
     share = torch.softmax(weights, 1)[..., None, None]
     psf = (share * model.psf(coefficients)).sum(1)

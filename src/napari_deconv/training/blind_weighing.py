@@ -82,7 +82,9 @@ def learn(
     network = Weighing()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=_DECAY)
     for _ in range(STEPS):
-        loss = -torch.logsumexp(torch.log(network(facts)) + likelihoods, 1).mean()
+        # A share may come to nothing, whose logarithm has no derivative.
+        logs = torch.log_softmax(network.layers(facts), -1)
+        loss = -torch.logsumexp(logs + likelihoods, 1).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
