@@ -6,12 +6,10 @@ that is taken anew for each. Here a row of four features is made at a time, in t
 registers, and written into maps with a border of zeros, which are used again.
 """
 
-# mypy: disable-error-code="untyped-decorator, misc"
 from __future__ import annotations
 
 import importlib.util
 import os
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +20,6 @@ from napari_deconv.networks.lucyd import Parts
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 
 # Features that the loops make at once.
 _FEATURES = 4
-# Voxels of a run: four of them, and what they are made of, fit the processor's first cache.
-_RUN = 2048
 # The least number, where nothing is cut off.
 _ANY = np.float32(-np.inf)
 _INSIDE = (slice(None), *(slice(1, -1),) * 3)
@@ -164,7 +158,9 @@ def _fused(features: Map, above: Map, weight: Map, into: Map) -> None:
 
 
 def _each_plane(name: str, features: Map, *arguments: Any) -> None:
-    kernel = _kernels()[name]
+    from napari_deconv.networks import lucyd_loops
+
+    kernel = getattr(lucyd_loops, name)
 
     def work(first: int, stop: int, *_: int) -> None:
         kernel(features, *arguments, first + 1, stop + 1)
@@ -193,75 +189,3 @@ def _framed(features: Tensor) -> Map:
 
 def _tensor(features: Map) -> Tensor:
     return torch.from_numpy(features[_INSIDE])[None]
-
-
-@cache
-def _kernels() -> dict[str, Callable[..., Any]]:
-    """Compile the loops; what was compiled once is kept on disk."""
-    import numba
-
-    compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
-    nothing = np.float32(0)
-
-    @compiled
-    def taps(s: Any, w: Any, r0: Any, r1: Any, r2: Any, r3: Any) -> None:
-        """Add three taps of a run of one feature to the runs of four features."""
-        a0, a1, a2 = w[0, 0], w[0, 1], w[0, 2]
-        b0, b1, b2 = w[1, 0], w[1, 1], w[1, 2]
-        c0, c1, c2 = w[2, 0], w[2, 1], w[2, 2]
-        d0, d1, d2 = w[3, 0], w[3, 1], w[3, 2]
-        for x in range(r0.size):
-            p, q, r = s[x], s[x + 1], s[x + 2]
-            r0[x] += a0 * p + a1 * q + a2 * r
-            r1[x] += b0 * p + b1 * q + b2 * r
-            r2[x] += c0 * p + c1 * q + c2 * r
-            r3[x] += d0 * p + d1 * q + d2 * r
-
-    @compiled
-    def convolve(
-        features: Any, w: Any, bias: Any, out: Any, added: Any, least: Any, z0: Any, z1: Any
-    ) -> None:
-        """Write, for some planes, a convolution of three voxels along each axis.
-
-        Rows lie behind each other with their borders between them: some are one run, and what
-        comes out for the borders is left out.
-        """
-        height, width = out.shape[2] - 2, out.shape[3]
-        rows = max(1, _RUN // width)
-        run = np.empty((4, rows * width), np.float32)
-        for z in range(z0, z1):
-            for y in range(1, height + 1, rows):
-                count = min(rows, height + 1 - y)
-                start, n = y * width, count * width - 2
-                r0, r1, r2, r3 = run[0, :n], run[1, :n], run[2, :n], run[3, :n]
-                for o in range(0, out.shape[0], 4):
-                    for k in range(4):
-                        made = out[o + k, z].ravel()[start + 1 : start + 1 + n]
-                        for x in range(n):
-                            run[k, x] = bias[o + k] + (made[x] if added else nothing)
-                    for c in range(features.shape[0]):
-                        for i in range(3):
-                            plane = features[c, z + i - 1].ravel()
-                            for j in range(3):
-                                s = start + (j - 1) * width
-                                taps(plane[s : s + n + 2], w[o : o + 4, c, i, j], r0, r1, r2, r3)
-                    for k in range(4):
-                        for line in range(count):
-                            made, ran = out[o + k, z, y + line], run[k, line * width :]
-                            for x in range(width - 2):
-                                made[x + 1] = max(ran[x], least)
-
-    @compiled
-    def fuse(features: Any, above: Any, w: Any, out: Any, z0: Any, z1: Any) -> None:
-        """Write, for some planes, a pointwise mixture of four features and of coarser ones."""
-        for z in range(z0, z1):
-            for y in range(1, out.shape[2] - 1):
-                for k in range(4):
-                    coarse = above[k, (z - 1) // 2, (y - 1) // 2]
-                    for x in range(1, out.shape[3] - 1):
-                        made = coarse[(x - 1) // 2]
-                        for c in range(4):
-                            made += w[k, c] * features[c, z, y, x]
-                        out[k, z, y, x] = max(made, nothing)
-
-    return {"convolve": convolve, "fuse": fuse}
