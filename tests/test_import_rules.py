@@ -40,7 +40,7 @@ HEAVY = {
     "skimage",
 }
 
-EVERYONES = {"errors", "registry", "arrays", "sharing"}
+EVERYONES = {"errors", "registry", "arrays", "sharing", "compiling"}
 FOUNDATION = {"optics", "operators", "networks", "background", "simulation", "assessment"}
 # What each room may import besides itself and what is everyone's.
 MAY_KNOW = {
@@ -48,6 +48,7 @@ MAY_KNOW = {
     "registry": set(),
     "arrays": set(),
     "sharing": set(),
+    "compiling": set(),
     "optics": set(),
     "operators": set(),
     "networks": set(),

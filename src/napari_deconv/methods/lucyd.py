@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # How far the network sees: its halo in voxels, and its grid of half the resolution.
 REACH, GRID = 24, 2
 DEFAULTS = {3: "mixture", 2: "2d"}
-# What it sees of the mirror image beyond a border: where results depend on more, they are no
-# better for it. It was trained on crops with nothing around them.
+# What it sees of the mirror image beyond a border; more is worth less than a tenth of a dB there.
+# It was trained on crops with nothing around them.
 _RIM = 4
 # The network's unit is the brightest voxel of the image without its noise. Of means over three
 # voxels along each axis, which have little of it left, this share is below that.

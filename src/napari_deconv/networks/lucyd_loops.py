@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
+from napari_deconv.compiling import compiled
+
 # Voxels of a run: four of them, and what they are made of, fit the processor's first cache.
 RUN = 2048
 NOTHING = np.float32(0)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
+from napari_deconv.compiling import compiled
 from napari_deconv.operators.fused import _stack, rows
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -61,7 +60,7 @@ def step(
     return sum(shared(advance, x.shape[0], x.shape[1]))
 
 
-@_compiled
+@compiled
 def divergence(w: Any, y: Any, x: Any, z0: int, z1: int, y0: int, y1: int) -> None:
     """Write ``y - D^T w``; w is zero at the end of each axis."""
     parts, n = w.shape[0], x.shape[2]
@@ -84,7 +83,7 @@ def divergence(w: Any, y: Any, x: Any, z0: int, z1: int, y0: int, y1: int) -> No
                         line[i] -= before[i]
 
 
-@_compiled
+@compiled
 def climb(here: Any, there: Any, w: Any, step: Any, out: Any, length: Any) -> None:
     """Write a component's gradient step, and add its square to the length."""
     for i in range(out.size):
@@ -93,7 +92,7 @@ def climb(here: Any, there: Any, w: Any, step: Any, out: Any, length: Any) -> No
         length[i] += value * value
 
 
-@_compiled
+@compiled
 def settle(row: Any, scale: Any, w: Any, u: Any, momentum: Any) -> Any:
     """Write a component of the step's end and of the next start; return how far it moved."""
     moved = ZERO
@@ -105,7 +104,7 @@ def settle(row: Any, scale: Any, w: Any, u: Any, momentum: Any) -> Any:
     return moved
 
 
-@_compiled
+@compiled
 def project(
     x: Any, n: int, w: Any, u: Any, radius: Any, momentum: Any,
     z0: int, z1: int, y0: int, y1: int,

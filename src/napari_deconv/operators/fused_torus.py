@@ -63,10 +63,10 @@ def _sum(work: Callable[[int, int], float], lines: int) -> float:
 
 @cache
 def _kernels() -> dict[str, Callable[..., float]]:
-    import numba
     import numpy as np
 
-    compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
+    from napari_deconv.compiling import compiled
+
     zero = np.float32(0)
 
     @compiled

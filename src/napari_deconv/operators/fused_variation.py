@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
+from napari_deconv.compiling import compiled
 from napari_deconv.operators.fused import rows
 from napari_deconv.sharing import shared
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -75,7 +74,7 @@ def step(
     shared(advance, xs.shape[0], xs.shape[1])
 
 
-@_compiled
+@compiled
 def factor(here: Any, below: Any, behind: Any, f: Any, unit: Any, i: int, j: int) -> Any:
     """Return unit / sqrt(1 + |f Dx|^2) of voxel i, whose next one is j."""
     a = f[0] * (behind[i] - here[i])
@@ -84,7 +83,7 @@ def factor(here: Any, below: Any, behind: Any, f: Any, unit: Any, i: int, j: int
     return unit / np.sqrt(ONE + a * a + b * b + c * c)
 
 
-@_compiled
+@compiled
 def bend(x: Any, f: Any, unit: Any, out: Any, z0: int, z1: int, y0: int, y1: int) -> None:
     """Write unit / sqrt(1 + |f Dx|^2)."""
     planes, lines, n = x.shape
@@ -98,7 +97,7 @@ def bend(x: Any, f: Any, unit: Any, out: Any, z0: int, z1: int, y0: int, y1: int
             line[n - 1] = factor(here, below, behind, f, unit, n - 1, 0)
 
 
-@_compiled
+@compiled
 def move(
     x: Any, w: Any, r: Any, s: Any, f: Any, strength: Any, least: Any, out: Any,
     z0: int, z1: int, y0: int, y1: int,

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from napari_deconv.compiling import compiled
 from napari_deconv.operators.loops_eigenvalues import clip
 
-compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
 ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-30)
 
 # What keeps the dual of a prior in its place: the length of a voxel's vector, the largest absolute

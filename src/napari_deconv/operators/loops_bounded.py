@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
+from napari_deconv.compiling import compiled
+
 ZERO, TWO = np.float32(0), np.float32(2)
 
 

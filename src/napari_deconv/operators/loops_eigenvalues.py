@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
+from napari_deconv.compiling import compiled
 
-compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
 root, third = math.sqrt(0.5), 2 * math.pi / 3
 eps, tiny = 2.0**-52, 1e-300
 tiny_root = tiny**0.25
