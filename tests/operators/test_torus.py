@@ -38,8 +38,9 @@ def test_they_solve_the_equation(shape, loops, monkeypatch):
     blur, data, weight, found, energies, begin = solved(shape)
     assert energies[-1] <= 1e-12 * begin
     assert len(energies) < 60
-    left = product(blur, found, weight).clone()
-    torch.testing.assert_close(left, project_back(blur, data), rtol=0, atol=1e-4)
+    left, right = product(blur, found, weight).clone(), project_back(blur, data)
+    # To float32's rounding of the largest frequency.
+    torch.testing.assert_close(left, right, rtol=0, atol=3e-6 * float(right.abs().max()))
     # In space: H^T H x + 0.05 x = H^T y.
     x = blur.from_spectrum(found.clone())
     mine = blur.adjoint(blur(x)) + 0.05 * x
