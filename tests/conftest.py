@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REQUIRE_GUI = os.environ.get("NAPARI_DECONV_REQUIRE_GUI") == "1"
 GUI_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
 GUI_FOLDERS = [Path(__file__).parent / "gui", Path(__file__).parent / "widgets"]
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Generator[None]:
+    """Set torch's threads again: where napari shows labels, numba changes OpenMP's for all."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

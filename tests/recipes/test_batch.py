@@ -240,10 +240,14 @@ def test_channels_with_methods_of_their_own_become_one_image(tmp_path, suffix):
     assert result.channel_names == ("GFP", "RFP")
     assert result.time_interval == 2.5
     assert result.spacing == pytest.approx(SPACING)
-    for channel, (method, psf, options) in enumerate(
-        (("richardson-lucy", GREEN, FIVE), ("wiener", RED, {"offset": 100.0}))
-    ):
-        expected = restore(series[:, channel], method, psf_of(psf), spacing=SPACING, **options)
+    for channel, (treatment, psf) in enumerate(zip(recipe.treatments, (GREEN, RED), strict=True)):
+        expected = restore(
+            series[:, channel],
+            treatment.method,
+            psf_of(psf),
+            spacing=SPACING,
+            **treatment.parameters,
+        )
         np.testing.assert_allclose(np.asarray(result.data)[:, channel], expected, rtol=1e-6)
     assert sorted(tmp_path.glob(".*")) == []
 
