@@ -7,7 +7,8 @@ DATA is the folder of test images, as for ``restoration.py``: photographs of Lev
 Actin3 and a plane of pollen, blurred, with 1000, 100 and 20 photons in the brightest pixel, with
 and without haze as bright as the mean. FILE keeps every cell, and a second run only fills in what
 is missing. ``--variants`` adds what each part of the fast preset is worth, ``--paper`` the paper's
-preset with so many steps, ``--weights`` the fast one with another refiner.
+preset with so many steps, with the features of the filter bank and with learned ones, ``--weights``
+the fast one with another refiner.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cider, random network": {"weights": "none"},
     "cider, random, without guard": {"weights": "none", "guard": False},
     "cider, random, filter bank, without guard": {"features": "filter-bank", "guard": False},
+    "cider, random, extractor, without guard": {"features": "extractor", "guard": False},
     "cider, three seeds": {"seeds": 3},
 }
 
@@ -153,7 +155,9 @@ def methods(
     if weights is not None:
         yield f"cider, {weights}", run("cider", weights=weights)
     if paper is not None:
-        yield f"cider, paper, {paper} steps", run("cider", preset="paper", iterations=paper)
+        for features in ("filter-bank", "extractor"):
+            options = {"preset": "paper", "iterations": paper, "features": features}
+            yield f"cider, paper, {paper} steps, {features}", run("cider", **options)
 
 
 def restored(case: Case, method: str, **options: Any) -> dict[str, float]:

@@ -136,6 +136,19 @@ def test_every_option(scene, options):
         assert decibels(found, truth) > decibels(image, truth)
 
 
+def test_networks_with_the_same_start_are_shown_photons_of_their_own(scene):
+    image, _, psf = scene
+    options = FEW | {"iterations": 8, "guard": False}
+    one, two = (nd.restore(image, "cider", psf, seeds=n, **options) for n in (1, 2))
+    assert np.linalg.norm(two - one) > 1e-3 * np.linalg.norm(one)
+
+
+def test_the_extractor_comes_along(scene):
+    image, truth, psf = scene
+    found = nd.restore(image, "cider", psf, **(FEW2 | {"features": "extractor", "iterations": 4}))
+    assert decibels(found, truth) > decibels(image, truth)
+
+
 def test_paper_learns(scene):
     image, truth, psf = scene
     few, more = (

@@ -99,7 +99,7 @@ def _plan(parameters: Mapping[str, Any], shape: Sequence[int]) -> _Plan:
         studied,
         # Halves are taken until a piece is small enough.
         min(studied, round(0.75 * largest)) if studied > largest else studied,
-        fast.SPLITS[ndim] + guarded,
+        fast.SPLITS[ndim] * int(parameters["seeds"]) + guarded,
         guarded,
     )
 

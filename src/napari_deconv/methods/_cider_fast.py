@@ -51,13 +51,16 @@ def fast(
         kept, held = zero_shot.thinned(study.data, 1 - _GUARDED, task.gain, 0.0, generator)
         seen = yield from _part(study, make, kept, held)
     source = study.data if held is None else kept
+    parts: list[list[Part]] = []
     if trained or not task.clean:
-        parts = []
-        for _ in range(SPLITS[ndim]):
-            one, other = zero_shot.thinned(source, _SHARE, task.gain, 0.0, generator)
-            parts.append((yield from _part(study, make, one, other)))
+        for _ in range(seeds):
+            own = []
+            for _ in range(SPLITS[ndim]):
+                one, other = zero_shot.thinned(source, _SHARE, task.gain, 0.0, generator)
+                own.append((yield from _part(study, make, one, other)))
+            parts.append(own)
     else:
-        parts = [(yield from _part(study, make, source, source))]
+        parts = [[(yield from _part(study, make, source, source))]] * seeds
     inputs = yield from make(task, task.data, stack)
     networks = []
     for number in range(seeds):

@@ -35,27 +35,30 @@ class Part:
 def fit(
     task: Task,
     networks: list[nn.Module],
-    parts: list[Part],
+    parts: list[list[Part]],
     pieces: zero_shot.Pieces,
     generator: np.random.Generator,
     trained: bool,
 ) -> Iterator[dict[str, float]]:
-    """Take steps, all networks by turns on the same part; yields the terms of the loss."""
+    """Take steps, each network on its own parts by turns; yields the terms of the last one's loss.
+
+    Networks with the same start differ by nothing but the photons that they are shown.
+    """
     import torch
 
     rate = _RATES["trained" if trained else "scratch"]
     optimisers = [torch.optim.Adam(each.parameters(), lr=rate) for each in networks]
     copying = 0 if trained else round(_COPYING * task.steps)
-    order = cycle(parts)
+    orders = [cycle(each) for each in parts]
     back_projection = None
     step = 0
     while True:
-        part = next(order)
         piece = pieces.random(generator)
         if task.clean and not trained and (back_projection is None or piece.blur is not task.blur):
             back_projection = zero_shot.BackProjection(piece.blur)
         share = zero_shot.cosine(step - copying, task.steps - copying) if step >= copying else 1.0
-        for network, optimiser in zip(networks, optimisers, strict=True):
+        for network, optimiser, order in zip(networks, optimisers, orders, strict=True):
+            part = next(order)
             for group in optimiser.param_groups:
                 group["lr"] = rate * share * min(1.0, (step + 1) / 10)
             with torch.enable_grad():

@@ -123,10 +123,11 @@ def cider(
         What the network is given: classic estimates side by side (estimates), filtered images that
         are deconvolved one by one (filter-bank), or those of a trained feature extractor.
     weights
-        Trained weights: "pretrained" takes our refiner's, "none" begins with a random network;
-        else a name or a safetensors file. Of the extractor none come along: give a file with it.
+        Trained weights: "pretrained" takes ours, "none" begins with a random network; else a name
+        or a safetensors file, of the refiner or, with its features, of the extractor.
     seeds
-        Networks that are fitted, each with random numbers of its own; the result is their mean.
+        Networks that are fitted, each with random numbers and photons of its own; the result is
+        their mean.
     guard
         Keep no more of the network's image than predicts photons that it has not seen better than
         the classic image does.
