@@ -10,7 +10,7 @@ import napari_deconv as nd
 from napari_deconv.engine.strength import _crossing, _top
 from napari_deconv.simulation.phantoms import filaments
 
-OPTIONS = {"background": 2.0, "prior": "hessian"}
+OPTIONS = {"background": 2.0, "prior": "hessian", "gain": 1.0}
 
 
 def gaussian_psf(sigma):

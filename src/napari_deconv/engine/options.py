@@ -71,7 +71,7 @@ class Options:
     threads
         Processor threads; all that torch is set to when not given.
     seed
-        Seed of everything random (held-out photons).
+        Seed of everything random (held-out photons, noise that is added).
     """
 
     iterations: Annotated[int | Literal["auto"], Range(1, 10000)] = "auto"

@@ -150,7 +150,7 @@ class Run:
                 photons, prediction, self.floor, self.noise, share
             )
             figures.misfit, share = uncertain_misfit(
-                self.data, prediction, self.floor, self.noise, self._psf_error
+                self.data, prediction, self.floor, self.noise, self._psf_error, share
             )
             if share < 0.5:
                 # Where noise is the larger, the photons that were held out know better.

@@ -111,20 +111,27 @@ def held_out_likelihood(
 
 
 def uncertain_misfit(
-    data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise, psf_error: float
+    data: Tensor,
+    prediction: Tensor,
+    floor: Tensor,
+    noise: Noise,
+    psf_error: float,
+    held_out: float = 0.0,
 ) -> tuple[float, float]:
-    """Return chi-squared per voxel of kept photons, PSF error allowed for, and the error's share.
+    """Return chi-squared per voxel, PSF error allowed for, and the error's share.
 
     Parameters
     ----------
     data
-        The image without the photons that are held out, scaled to the intensity of all.
+        The image; without the photons that are held out, scaled to the intensity of all.
     prediction, floor
         What is predicted for it: their sum.
     noise
         Camera model.
     psf_error
         How far the PSF may be wrong, relative to the light.
+    held_out
+        Share of the photons that is held out.
 
     Returns
     -------
@@ -140,7 +147,7 @@ def uncertain_misfit(
         counts = ((y - zero) / noise.gain).clamp_(min=0)
         error = (psf_error * light).square_()
         # The noise of fewer photons, scaled up to all of them, is the stronger.
-        variance = model / (1 - HELD_OUT_SHARE) + error
+        variance = model / (1 - held_out) + error
         variances += total(variance)
         errors += total(error)
         weight = variance.reciprocal_()

@@ -1,4 +1,4 @@
-"""Choose a method's strength: the one whose result predicts photons that it has not seen best."""
+"""Choose a method's strength: the one whose result has the least expected error."""
 
 from __future__ import annotations
 
@@ -6,44 +6,42 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.statistics import (
-    HELD_OUT_SHARE,
-    LEAST_MISFIT,
-    held_out_likelihood,
-    uncertain_misfit,
-)
+from napari_deconv.engine.statistics import HELD_OUT_SHARE, LEAST_MISFIT, uncertain_misfit
+from napari_deconv.engine.stein import SMALL, expected_error, more_noise
 from napari_deconv.engine.stopping import NO_EVIDENCE, HeldOut, RelativeChange, split_photons
 from napari_deconv.engine.trial import resolve_parameters
 from napari_deconv.registry import Chosen, methods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     import torch
+    from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
-    from napari_deconv.engine.problem import Problem
+    from napari_deconv.engine.problem import Block, Problem
     from napari_deconv.engine.run import Run
+    from napari_deconv.engine.stopping import Rule
 
 # Voxels of the region on which strengths are tried.
 REGION = 100_000
 # Decades between the values that are tried.
 _STRIDE = 0.5
-# Relative change at which a try has come close enough to its result, if the job's own is finer.
-_CLOSE = 2e-3
 
 
 class StrengthSearch:
-    """Tries strengths on a lively region without a tenth of its photons.
+    """Tries strengths on a lively region.
 
-    It climbs from the middle of the bounds, half a decade at a time, until the likelihood of the
-    photons set aside falls on both sides, looks half as far away on both sides of the best, and
-    takes the top of the parabola through the best three, or what is stronger and cannot be told
-    from it. Where the PSF is not quite the image's
-    own, photons are predicted best by an estimate that explains the PSF's errors as well; so the
-    strength is raised until the residual is no smaller than noise and the PSF's error together
-    (Morozov's discrepancy principle).
+    It climbs from the middle of the bounds, half a decade at a time, until the error that Stein's
+    estimate expects rises on both sides, looks half as far away on both sides of the best, and
+    takes the top of the parabola through the best three. A method that stops by photons set aside
+    is judged by their likelihood instead, and the largest strength is taken that cannot be told
+    from the best. Where the PSF is not quite the image's own, an estimate that explains the PSF's
+    errors as well looks best; so the strength is raised until the residual is no smaller than noise
+    and the PSF's error together (Morozov's discrepancy principle).
 
     Parameters
     ----------
@@ -83,10 +81,20 @@ class StrengthSearch:
             if value == "auto" and search is not None:
                 self._parameters[key] = search.middle
         self._search = stands_in
+        options = problem.options
+        self._watched = (
+            options.iterations == "auto" and stopping_rule(problem.method, options) == "held-out"
+        )
         block = problem.block(*problem.lively_region(REGION))
         data = block.data.clip(min=0) if "background" in entries else block.data
-        kept, self._held_out = split_photons(data, noise, problem.options.seed)
-        self._block = replace(block, data=kept.clip(min=min(0.0, float(data.min()))))
+        least = min(0.0, float(data.min()))
+        if self._watched:
+            data, self._held_out = split_photons(data, noise, options.seed)
+        else:
+            self._added = more_noise(data, noise, options.seed)
+            noisier = (data + np.float32(SMALL) * self._added).clip(min=least)
+            self._noisier = replace(block, data=noisier)
+        self._block = replace(block, data=data.clip(min=least))
         self._scores: dict[float, float] = {}
         self._misfits: dict[float, float] = {}
         self.chosen = Chosen(0.0)
@@ -117,56 +125,74 @@ class StrengthSearch:
                 yield from self._try(place)
         values = sorted(self._scores)
         scores = [self._scores[value] for value in values]
-        best = _top(values, scores, NO_EVIDENCE / self._held_out.size)
+        best = _top(values, scores, NO_EVIDENCE / self._held_out.size if self._watched else 0.0)
         if self._misfits:
             best = max(best, _crossing(values, [self._misfits[value] for value in values]))
+        if not self._watched:
+            # What is the same for all is no part of the error, and would hide the differences.
+            scores = [score - max(scores) for score in scores]
         self.chosen = Chosen.among(
             10**best,
             [10**value for value in values],
             scores,
-            "log-likelihood of held-out photons, per voxel",
+            "log-likelihood of held-out photons, per voxel"
+            if self._watched
+            else "expected squared error above the least, negative",
         )
 
     def _try(self, place: float) -> Iterator[tuple[int, Run]]:
         """Restore with one strength, and score it."""
-        problem, options = self._problem, self._problem.options
-        parameters = self._parameters | {self._name: 10**place}
-        held_out = (self._held_out, HELD_OUT_SHARE)
-        asked = options.iterations
-        steps = options.max_iterations if asked == "auto" else int(asked)
-        watched = asked == "auto" and stopping_rule(problem.method, options) == "held-out"
-        rule: HeldOut | RelativeChange | None = None
-        if watched:
+        options = self._problem.options
+        if self._watched:
             rule = HeldOut(self._block.data.size)
-        elif asked == "auto":
-            rule = RelativeChange(max(options.tolerance, _CLOSE))
-        run = problem.start(
-            self._block,
-            parameters,
+            run = yield from self._run(place, self._block, options.max_iterations, rule)
+            scores = [s.held_out for s in run.statistics if s.held_out is not None]
+            self._scores[place] = max(scores)
+            run.close()
+            return
+        asked = options.iterations
+        steps, close = options.max_iterations, None
+        if asked == "auto":
+            close = RelativeChange(options.tolerance)
+        else:
+            steps = int(asked)
+        run = yield from self._run(place, self._block, steps, close)
+        prediction = _prediction(run)
+        if run.statistics[-1].chi_squared is not None:
+            self._misfits[place], _ = uncertain_misfit(
+                run.data, prediction - run.floor, run.floor, run.noise, options.psf_error
+            )
+        run.close()
+        noisier = yield from self._run(place, self._noisier, run.iteration)
+        response = (_prediction(noisier) - prediction) / SMALL
+        noisier.close()
+        added = run.on_device(self._added)
+        error = expected_error(run.data, prediction, added, response, run.blur)
+        self._scores[place] = -error
+
+    def _run(
+        self, place: float, block: Block, steps: int, rule: Rule | None = None
+    ) -> Generator[tuple[int, Run], None, Run]:
+        """Take so many steps, or fewer when the rule says so; return the run."""
+        run = self._problem.start(
+            block,
+            self._parameters | {self._name: 10**place},
             self._noise,
             self._device,
             rule=rule,
-            held_out=held_out if watched else None,
+            held_out=(self._held_out, HELD_OUT_SHARE) if self._watched else None,
         )
         number = len(self._scores) + 1
         while run.enough is None and run.iteration < steps and run.advance():
             yield number, run
         run.finish()
-        if watched:
-            scores = [s.held_out for s in run.statistics if s.held_out is not None]
-            self._scores[place] = max(scores)
-        else:
-            assert run.estimate is not None
-            prediction = run.blur(run.estimate, borrow=True)
-            photons = run.on_device(self._held_out)
-            self._scores[place] = held_out_likelihood(
-                photons, prediction, run.floor, run.noise, HELD_OUT_SHARE
-            )
-            if run.statistics[-1].chi_squared is not None:
-                self._misfits[place], _ = uncertain_misfit(
-                    run.data, prediction, run.floor, run.noise, options.psf_error
-                )
-        run.close()
+        return run
+
+
+def _prediction(run: Run) -> Tensor:
+    """Return what a run's estimate says of the image."""
+    assert run.estimate is not None
+    return run.blur(run.estimate, borrow=True) + run.floor
 
 
 def _crossing(places: list[float], misfits: list[float]) -> float:
