@@ -153,9 +153,10 @@ def test_the_cameras_offset_is_subtracted_first(method):
     options = {"iterations": 5} if nd.methods()[method].iterative else {}
     expected = nd.restore(IMAGE, method, psf=PSF, **options)
     found = nd.restore(IMAGE + 100, method, psf=PSF, offset=100, **options)
-    # A network makes more of rounding than a formula does.
-    learned = nd.methods()[method].group == "learned"
-    assert relative_rmse(found, expected) < (1e-3 if learned else 1e-4)
+    # A network makes more of rounding than a formula does, and so does a strength that is found by
+    # a small change of the image.
+    coarse = nd.methods()[method].group == "learned" or method == "plug-and-play"
+    assert relative_rmse(found, expected) < (1e-3 if coarse else 1e-4)
 
 
 def test_an_offset_that_is_found_is_where_the_noise_vanishes():

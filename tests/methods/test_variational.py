@@ -132,7 +132,7 @@ def test_without_positivity_the_result_may_be_negative(scene):
     assert nd.restore(image, "variational", psf, positive=True, **options).min() >= 0
 
 
-@pytest.mark.parametrize("shape", [(64, 72), (24, 64, 64)])
+@pytest.mark.parametrize("shape", [(128, 144), (24, 64, 64)])
 def test_automatic_is_near_the_best_and_beats_richardson_lucy(shape):
     # Smooth and dense, as most of what is stained is; sparse and thin is for Richardson-Lucy.
     truth = gaussian_filter(filaments(shape, count=20, seed=5), 2.5).astype(np.float32)
