@@ -69,6 +69,8 @@ PEERS = [
     Peer("sdeconv", "SRichardsonLucy", "richardson-lucy", "niter", 30),
     Peer("sdeconv", "Spitfire", "sparse-hessian"),
 ]
+# What ours are told where blur is circular and without noise.
+EXACT: dict[str, Any] = {"borders": "circular", "psf_energy": 1.0, "psf_error": 0.0}
 STEPS = ("num_iter", "nIterations", "niter", "iterations")
 
 
@@ -260,7 +262,7 @@ class Bench:
             told: dict[str, Any] = {"psf_background": 0.0}
             if case.spacing:
                 told["spacing"] = case.spacing
-            return told | ({"borders": "circular", "psf_energy": 1.0} if case.circular else {})
+            return told | (EXACT if case.circular else {})
         return {"circular": True} if self._row.package == "diplib" and case.circular else {}
 
     def _ask(
@@ -369,7 +371,7 @@ def path(row: Row, case: Case, given: dict[str, Any], late: Callable[[], bool]) 
 
     own: dict[str, Any] = {"psf_background": 0.0}
     own |= {"spacing": case.spacing} if case.spacing else {}
-    own |= {"borders": "circular", "psf_energy": 1.0} if case.circular else {}
+    own |= EXACT if case.circular else {}
     jobs = [
         Job(data, row.function, psf, iterations=1, **(row.given | given | own))
         for data, psf, _ in case.images

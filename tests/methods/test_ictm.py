@@ -124,7 +124,8 @@ def test_shifting_the_image_shifts_the_result():
 @pytest.mark.parametrize(("noise", "short"), [(0.01, 0.8), (0.03, 0.3), (0.1, 0.3)])
 def test_automatic_is_about_as_good_as_the_best(noise, short):
     image, truth, psf = scene(noise)
-    options = {"iterations": 50}
+    # The PSF is the image's own.
+    options = {"iterations": 50, "psf_error": 0.0}
     found, details = nd.restore(image, "ictm", psf, details=True, **options)
     assert len(details.choices["strength"].values) >= 5
     best = max(
@@ -132,3 +133,12 @@ def test_automatic_is_about_as_good_as_the_best(noise, short):
         for e in np.arange(-8, 1.1, 0.5)
     )
     assert decibels(found, truth) > best - short
+
+
+def test_a_doubtful_psf_asks_for_more_strength():
+    clear = photographed(OBJECT * 1e4, PSF, background=0.0)
+    strengths = [
+        nd.restore(clear, "ictm", PSF, details=True, psf_error=error)[1].parameters["strength"]
+        for error in (0.0, 0.05)
+    ]
+    assert strengths[1] > 2 * strengths[0]

@@ -94,10 +94,17 @@ class Rehearsal:
         )
 
 
-def rehearse(data: Tensor, blur: Convolution, voxels: int = REGION, steps: int = 40) -> Rehearsal:
+def rehearse(
+    data: Tensor,
+    blur: Convolution,
+    voxels: int = REGION,
+    steps: int = 40,
+    psf_error: float = 0.0,
+) -> Rehearsal:
     """Make up an image like ``data``, or like a typical region of it of so many voxels.
 
-    The stand-in takes at most so many ``steps``, which is enough for its coarse structures.
+    The stand-in takes at most so many ``steps``, which is enough for its coarse structures. It
+    explains nothing that is smaller than noise and ``psf_error``, of the light, together.
     """
     import torch
 
@@ -106,7 +113,7 @@ def rehearse(data: Tensor, blur: Convolution, voxels: int = REGION, steps: int =
     region = _typical(data, voxels)
     data = data[region].contiguous()
     blur = blur.resized(data.shape, [piece.start for piece in region])
-    noise = _noise(data)
+    noise = _noise(data) + psf_error**2 * total(data.clamp(min=0).square_()) / data.numel()
     misfits: list[float] = []
 
     def watch(point: Tensor, prediction: Tensor) -> None:

@@ -37,9 +37,8 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         *_, (estimate, _) = ictm(image, model, iterations=_TRY, strength=strength, **options)
         return estimate
 
-    return rehearse(data, blur, _REGION, steps=200).choose(
-        restore, parameters["penalty"], 1e-12, 1e3
-    )
+    rehearsal = rehearse(data, blur, _REGION, steps=200, psf_error=parameters["psf_error"])
+    return rehearsal.choose(restore, parameters["penalty"], 1e-12, 1e3)
 
 
 @method(
@@ -64,6 +63,7 @@ def ictm(
     penalty: Annotated[Literal["laplacian", "identity"], Advanced()] = "laplacian",
     lower: Annotated[float, Unit("counts"), Advanced()] = 0.0,
     upper: Annotated[float | None, Unit("counts"), Advanced()] = None,
+    psf_error: Annotated[float, Range(0, 0.5), Advanced()] = 0.01,
 ) -> Iterator[tuple[Tensor, float]]:
     r"""For smooth structures on a dark ground whose noise is about the same everywhere.
 
@@ -93,7 +93,11 @@ def ictm(
         Least intensity that the object can have: zero where the background is subtracted.
     upper
         Highest intensity that it can have, which cuts off spikes; none leaves it open.
+    psf_error
+        How far the PSF may be wrong, relative to the light: an automatic strength explains nothing
+        that is smaller.
     """
+    del psf_error  # the strength has been found with it
     solve = _on_torus if is_torus(blur) else _anywhere
     yield from islice(solve(data, blur, float(strength), penalty, lower, upper), iterations)
 
