@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from napari_deconv.engine import devices
 from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.plan import Forecast, Pace, cores, pace, work
+from napari_deconv.engine.plan import Forecast, cores, pace, work
 from napari_deconv.engine.problem import REPRESENTATIVE, Problem
 from napari_deconv.engine.strength import REGION
 from napari_deconv.registry import methods
@@ -17,8 +18,11 @@ from napari_deconv.registry import methods
 if TYPE_CHECKING:
     from torch import device
 
-# What is counted on where the number of steps is automatic, and of tries where a strength is.
-_TYPICAL_ITERATIONS = 50
+    from napari_deconv.registry import Method
+
+# What is counted on where the number of steps is automatic, by held-out photons and, at most, until
+# hardly anything changes; and of tries where a strength is.
+_TYPICAL_ITERATIONS, _TYPICAL_UNTIL_CLOSE = 50, 80
 _TYPICAL_TRIES = 6
 
 
@@ -43,7 +47,10 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
     frames = len(list(problem.source.frames))
     blocks = frames * len(list(cores(shape, tile)))
     automatic = method.iterative and options.iterations == "auto"
-    steps = _TYPICAL_ITERATIONS if automatic else int(options.iterations) if method.iterative else 1
+    rule = stopping_rule(method, options)
+    steps = int(options.iterations) if method.iterative and not automatic else 1
+    if automatic:
+        steps = _TYPICAL_ITERATIONS if rule == "held-out" else _until_close(method)
     if automatic and method.schedule is not None:
         steps = method.schedule(problem.parameters)
     with devices.thread_count(options.threads):
@@ -55,7 +62,7 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
     # Blocks that are alike share one forward model.
     seconds += every.rest + every.step * steps + (one if tile == shape else every).build
 
-    def on_region(voxels: int, steps: float, one: Pace = one) -> float:
+    def on_region(voxels: int, steps: float) -> float:
         part = one.times(min(1.0, voxels / float(np.prod(outer))))
         return part.build + part.choose + part.rest + part.step * steps
 
@@ -64,7 +71,7 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
         seconds += on_region(REPRESENTATIVE, 0)
     # A rule that watches held-out photons projects once more a step.
     planned = method.schedule is not None
-    watched = automatic and not planned and stopping_rule(method, options) == "held-out"
+    watched = automatic and not planned and rule == "held-out"
     dearer = 1.5 if watched else 1.0
     for each in wanted:
         if each.search is None:
@@ -72,8 +79,11 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
         own, tried = steps * dearer, one
         if each.search.method:
             other = problem.with_method(methods()[each.search.method], {})
-            own, tried = _TYPICAL_ITERATIONS, pace(other.demand(device), outer)
-        seconds += _TYPICAL_TRIES * on_region(REGION, own, tried)
+            own, tried = _until_close(other.method), pace(other.demand(device), outer)
+        # Once more with noise that is added; a method that foresees photons needs no such run.
+        times = _TYPICAL_TRIES * (1 if watched else 2)
+        seen = min(1.0, math.prod(problem.seen_around(REGION)) / float(np.prod(outer)))
+        seconds += tried.times(seen).build + times * tried.times(seen).step * own
     if watched or (automatic and not planned and blocks > 1):
         # The trial takes half as many steps again to be sure.
         seconds += on_region(REPRESENTATIVE, 1.5 * steps * dearer)
@@ -83,3 +93,8 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
     copies = problem.source.copies or outer != problem.source.shape or subtracts
     memory = demand.bytes(outer, copies=copies) + problem.beside(device, to_file=to_file)
     return Forecast(memory, every.step, steps, seconds, tile, blocks)
+
+
+def _until_close(method: Method) -> int:
+    """Return how many steps a method takes until hardly anything changes."""
+    return min(_TYPICAL_UNTIL_CLOSE, int(method.parameters["iterations"].default))

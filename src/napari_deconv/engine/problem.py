@@ -404,6 +404,13 @@ class Problem:
         if voxels != self._sample:
             self._sample, self._representative = voxels, None
 
+    def seen_around(self, voxels: int) -> tuple[int, ...]:
+        """Return the shape of a region of so many voxels with what is seen around it."""
+        size, shape = self._sample_size(voxels), self.source.spatial_shape
+        return tuple(
+            min(n, s + 2 * halo) for n, s, halo in zip(shape, size, self.halo, strict=True)
+        )
+
     def lively_region(self, voxels: int) -> tuple[tuple[int, ...], tuple[slice, ...]]:
         """Return a frame, and in it the region of so many voxels in which there is most to see."""
         frames = list(self.source.frames)

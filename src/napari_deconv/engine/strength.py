@@ -37,8 +37,8 @@ class StrengthSearch:
 
     It climbs from the middle of the bounds, half a decade at a time, until the error that Stein's
     estimate expects rises on both sides, looks half as far away on both sides of the best, and
-    takes the top of the parabola through the best three. A method that stops by photons set aside
-    is judged by their likelihood instead, and the largest strength is taken that cannot be told
+    takes the top of the parabola through the best three. A job that stops by photons set aside is
+    judged by their likelihood instead, and the largest strength is taken that cannot be told
     from the best. Where the PSF is not quite the image's own, an estimate that explains the PSF's
     errors as well looks best; so the strength is raised until the residual is no smaller than noise
     and the PSF's error together (Morozov's discrepancy principle).
