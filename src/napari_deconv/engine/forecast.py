@@ -80,7 +80,7 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
         if each.search.method:
             other = problem.with_method(methods()[each.search.method], {})
             own, tried = _until_close(other.method), pace(other.demand(device), outer)
-        # Once more with noise that is added; a method that foresees photons needs no such run.
+        # Each is run once more with noise that is added, but where photons are set aside.
         times = _TYPICAL_TRIES * (1 if watched else 2)
         seen = min(1.0, math.prod(problem.seen_around(REGION)) / float(np.prod(outer)))
         seconds += tried.times(seen).build + times * tried.times(seen).step * own
