@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deconv.methods._rehearsal import rehearse
-from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.slabs import slabs, total
 from napari_deconv.operators.spectra import gather, highest, penalty_power, squared_frequency
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -59,9 +59,10 @@ def least_error(
     r"""Return the weight with the least expected error of a quadratic filter.
 
     .. math:: E(\lambda) = \sum_\omega
-              \frac{(\lambda |L|^2)^2 S_x + |H|^2 S_n}{(|H|^2 + \lambda |L|^2)^2}
+              \frac{(\lambda |L|^2)^2 S_x + |H|^2 S_n}{(|H|^2 + \lambda |L|^2)^2} + B(\lambda)
 
-    the object's power that the filter takes away and the noise's that it lets through.
+    the object's power that the filter takes away, the camera's noise that it lets through, and
+    what it makes, within the image, of the light that the borders hide.
 
     Parameters
     ----------
@@ -73,20 +74,22 @@ def least_error(
         Bounds of the weight.
     """
     rehearsal = rehearse(data, blur)
-    blur, powers = rehearsal.blur, measure(rehearsal)
+    blur, hidden = rehearsal.blur, _hidden(rehearsal)
     weighed = penalty_power(blur, penalty)
     transfer = blur.otf.abs().square_().maximum(1e-14 * weighed).clamp_(min=1e-30)
-    signal = on_grid(powers.signal, blur)
+    signal = on_grid(_powers(rehearsal, _within(hidden, blur)).signal, blur)
     mean = (0,) * signal.ndim
     # What is known of the mean is its power; the Laplacian leaves it alone.
     signal[mean] = blur.spectrum(rehearsal.data)[mean].abs() ** 2 if penalty == "identity" else 0
-    noise = on_grid(powers.noise, blur).div_(transfer)
-    ratio, taken, passed, whole = gather(blur, weighed, signal, noise, signal)
+    white = transfer.reciprocal().mul_(rehearsal.noise * math.prod(blur.grid))
+    ratio, taken, passed, whole = gather(blur, weighed, signal, white, signal)
+    let_in = _let_in(hidden, blur, weighed, lower, upper)
 
     def score(weight: float) -> float:
         share = weight * ratio
         error = float(((share.square() * taken + passed) / (1 + share).square()).sum())
-        return 10 * math.log10(max(float(whole.sum()), 1e-300) / max(error, 1e-300))
+        error = max(error + let_in(weight), 1e-300)
+        return 10 * math.log10(max(float(whole.sum()), 1e-300) / error)
 
     return highest(score, lower, upper, "expected signal to noise, in dB")
 
@@ -95,12 +98,66 @@ def measure(rehearsal: Rehearsal) -> Powers:
     """Measure the powers on a region of an image and its stand-in.
 
     In a shell of frequencies the object's power is the least-squares fit of ``|H|^2 S_x`` to what
-    the image has beyond noise. Noise is white, and besides it is what the stand-in's image has in
-    that shell and a filter that knows no border cannot explain.
+    the image has beyond noise. Noise is white, and besides it is what the borders hide. Most of
+    that lies in the margin beyond them, where it harms nothing; so it is looked at within the
+    image, once it has passed the filter that follows when all of it is counted.
     """
-    data, blur, stand_in = rehearsal.data, rehearsal.blur, rehearsal.stand_in
+    blur, hidden = rehearsal.blur, _hidden(rehearsal)
+    power = hidden.abs().square_()
+    powers = _powers(rehearsal, power)
+    transfer = blur.otf.abs().square_()
+    gain = on_grid(powers.noise / powers.signal, blur).add_(transfer).reciprocal_()
+    passed = _within(hidden * blur.otf.conj() * gain, blur)
+    return _powers(rehearsal, power, passed, gain.square_().mul_(transfer))
+
+
+def _hidden(rehearsal: Rehearsal) -> Tensor:
+    """Return the spectrum of what the borders hide.
+
+    It is what the stand-in's image has and a filter that knows no border cannot explain.
+    """
+    blur, stand_in = rehearsal.blur, rehearsal.stand_in
     explained = blur.spectrum(blur.crop(stand_in)) * blur.otf
-    hidden = (blur.spectrum(blur(stand_in)) - explained).abs().square_()
+    return blur.spectrum(blur(stand_in)) - explained
+
+
+def _within(spectrum: Tensor, blur: Convolution) -> Tensor:
+    """Return the power that a spectrum has within the image, as if all of the grid were so."""
+    import torch
+
+    inside = blur.crop(blur.from_spectrum(spectrum))
+    power: Tensor = torch.fft.rfftn(inside, s=blur.grid).abs().square_()
+    return power.mul_(math.prod(blur.grid) / inside.numel())
+
+
+def _let_in(
+    hidden: Tensor, blur: Convolution, weighed: Tensor, lower: float, upper: float
+) -> Callable[[float], float]:
+    """Return, for any weight, the energy within the filtered image of what the borders hide.
+
+    It is found for two weights in a decade; between them its logarithm is smooth.
+    """
+    import torch
+    from scipy.interpolate import PchipInterpolator
+
+    low, high = math.log10(lower), math.log10(upper)
+    places = np.linspace(low, high, 1 + math.ceil(2 * (high - low)))
+    passed, transfer = hidden * blur.otf.conj(), blur.otf.abs().square_()
+    scale = math.prod(blur.grid) ** 2 / math.prod(blur.data_shape)
+    energies = []
+    for place in places:
+        gain = torch.add(transfer, weighed, alpha=10**place).clamp_(min=1e-30).reciprocal_()
+        inside = blur.crop(blur.from_spectrum(passed * gain))
+        energies.append(max(total(inside.square_()) * scale, 1e-300))
+    logarithm = PchipInterpolator(places, np.log(energies))
+    return lambda weight: math.exp(float(logarithm(math.log10(weight))))
+
+
+def _powers(
+    rehearsal: Rehearsal, hidden: Tensor, passed: Tensor | None = None, gain: Tensor | None = None
+) -> Powers:
+    """Return the powers when that of what is hidden is known, or what of it passes a filter."""
+    data, blur = rehearsal.data, rehearsal.blur
     white = rehearsal.noise * math.prod(blur.grid)
     transfer = blur.otf.abs().square_()
     signal = blur.spectrum(data).abs().square_().sub_(white).sub_(hidden).mul_(transfer)
@@ -111,7 +168,10 @@ def measure(rehearsal: Rehearsal) -> Powers:
         each = np.bincount(shell, values.flatten()[1:].cpu().double().numpy())
         return np.asarray(each[shells])
 
-    noise = white + sums(hidden) / np.bincount(shell)[shells]
+    if passed is None or gain is None:
+        noise = white + sums(hidden) / np.bincount(shell)[shells]
+    else:
+        noise = white + sums(passed) / sums(gain).clip(min=1e-300)
     found, fit = sums(signal), sums(transfer.square()).clip(min=1e-300)
     # What cannot be told from nothing may be as much as noise leaves by chance. From coarse to fine
     # the power may only fall: much of it where hardly anything is transmitted is no evidence.
