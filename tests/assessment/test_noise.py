@@ -122,6 +122,16 @@ def test_tiny_images_give_finite_numbers(shape):
     assert np.isfinite([noise.gain, noise.offset, noise.read_noise]).all()
 
 
+@pytest.mark.parametrize("photons", [1e3, 1e4, 1e5, 1e6])
+def test_a_small_image_of_a_few_bright_spots_counts_photons(photons):
+    """Few blocks differ in intensity: a slope's error of 1e14 is no gain."""
+    spots = np.zeros((40, 44))
+    spots[8, 9] = spots[20, 30] = spots[31, 12] = 1
+    clean = gaussian_filter(spots, 1.4)
+    image = np.random.default_rng(1).poisson(photons * clean / clean.max())
+    assert 0.1 < estimate_noise(image).gain < 20
+
+
 @pytest.mark.parametrize("shape", [(5, 5), (40, 3), (4,), ()])
 def test_too_small_images_are_refused(shape):
     with pytest.raises(InputError, match="6 x 6"):

@@ -120,9 +120,8 @@ def test_shifting_the_image_shifts_the_result():
     assert relative_rmse(moved.numpy(), found.numpy()) < 1e-4
 
 
-# With next to no noise the rehearsal is cautious: its stand-in is smoother than the object.
-@pytest.mark.parametrize(("noise", "short"), [(0.01, 0.8), (0.03, 0.3), (0.1, 0.3)])
-def test_automatic_is_about_as_good_as_the_best(noise, short):
+@pytest.mark.parametrize("noise", [0.01, 0.03, 0.1])
+def test_automatic_is_about_as_good_as_the_best(noise):
     image, truth, psf = scene(noise)
     # The PSF is the image's own.
     options = {"iterations": 50, "psf_error": 0.0}
@@ -132,7 +131,7 @@ def test_automatic_is_about_as_good_as_the_best(noise, short):
         decibels(nd.restore(image, "ictm", psf, strength=10.0**e, **options), truth)
         for e in np.arange(-8, 1.1, 0.5)
     )
-    assert decibels(found, truth) > best - short
+    assert decibels(found, truth) > best - 0.3
 
 
 def test_a_doubtful_psf_asks_for_more_strength():

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 # How much of the noise is added once more to see what it does.
 SMALL = 0.1
-# Where the blur passes less than this share of the strongest wave's power, noise hides what an
-# estimate gets wrong. Of 0.03 to 1e-4 it chose the best strengths for actin of 20 to 1000 photons.
-_WINDOW = 1e-2
+# Where the blur passes less of a wave's power than noise has, but such a share of the strongest
+# wave's at most and at least, noise hides what an estimate gets wrong. Of 0.03 to 1e-4 the first
+# chose the best strengths for actin of 20 to 1000 photons; brighter images need less.
+_WINDOWS = 1e-2, 1e-4
 # Voxels along each axis over which the image is smoothed to tell the noise's variance.
 _SMOOTHED = 5
 _STREAM = 20052
@@ -70,7 +71,9 @@ def expected_error(
     import torch
 
     power = blur.otf.abs().square_()
-    window = power.sqrt().div_(power.add_(_WINDOW * float(power.max())))
+    share = total(noise.square()) / max(total((data - data.mean()).square_()), 1e-30)
+    width = max(min(share, _WINDOWS[0]), _WINDOWS[1])
+    window = power.sqrt().div_(power.add_(width * float(power.max())))
 
     def seen(values: Tensor) -> Tensor:
         spectrum = torch.fft.rfftn(values, s=blur.grid).mul_(window)

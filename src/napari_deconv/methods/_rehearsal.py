@@ -99,12 +99,10 @@ def rehearse(
     blur: Convolution,
     voxels: int = REGION,
     steps: int = 40,
-    psf_error: float = 0.0,
 ) -> Rehearsal:
     """Make up an image like ``data``, or like a typical region of it of so many voxels.
 
-    The stand-in takes at most so many ``steps``, which is enough for its coarse structures. It
-    explains nothing that is smaller than noise and ``psf_error``, of the light, together.
+    The stand-in takes at most so many ``steps``, which is enough for its coarse structures.
     """
     import torch
 
@@ -113,7 +111,7 @@ def rehearse(
     region = _typical(data, voxels)
     data = data[region].contiguous()
     blur = blur.resized(data.shape, [piece.start for piece in region])
-    noise = _noise(data) + psf_error**2 * total(data.clamp(min=0).square_()) / data.numel()
+    noise = _noise(data)
     misfits: list[float] = []
 
     def watch(point: Tensor, prediction: Tensor) -> None:

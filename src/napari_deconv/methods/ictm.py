@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from napari_deconv.methods._rehearsal import rehearse
 from napari_deconv.operators.bounded import answer, bound, match, mirror, project_back
 from napari_deconv.operators.gradients import (
     hessian,
@@ -16,29 +15,15 @@ from napari_deconv.operators.gradients import (
 from napari_deconv.operators.projected import projected_steps
 from napari_deconv.operators.slabs import inner, slabs
 from napari_deconv.operators.spectra import blurred, is_torus, penalty_power
-from napari_deconv.registry import Advanced, Auto, Range, Unit, method
+from napari_deconv.registry import Advanced, Range, Search, Unit, method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
     from napari_deconv.operators.spectra import Penalty
-
-
-# Voxels of the region on which strengths are tried, and steps of each try.
-_REGION, _TRY = 1 << 17, 20
-
-
-def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
-    def restore(image: Tensor, model: Convolution, strength: float) -> Tensor:
-        options = {name: parameters[name] for name in ("penalty", "lower", "upper")}
-        *_, (estimate, _) = ictm(image, model, iterations=_TRY, strength=strength, **options)
-        return estimate
-
-    rehearsal = rehearse(data, blur, _REGION, steps=200, psf_error=parameters["psf_error"])
-    return rehearsal.choose(restore, parameters["penalty"], 1e-12, 1e3)
 
 
 @method(
@@ -58,12 +43,11 @@ def ictm(
     *,
     iterations: Annotated[int, Range(1, 10000)] = 50,
     strength: Annotated[
-        float | Literal["auto"], Range(1e-12, 1e3, logarithmic=True), Auto(_choose)
+        float | Literal["auto"], Range(1e-12, 1e3, logarithmic=True), Search(1e-9, 1e2)
     ] = "auto",
     penalty: Annotated[Literal["laplacian", "identity"], Advanced()] = "laplacian",
     lower: Annotated[float, Unit("counts"), Advanced()] = 0.0,
     upper: Annotated[float | None, Unit("counts"), Advanced()] = None,
-    psf_error: Annotated[float, Range(0, 0.5), Advanced()] = 0.01,
 ) -> Iterator[tuple[Tensor, float]]:
     r"""For smooth structures on a dark ground whose noise is about the same everywhere.
 
@@ -84,8 +68,7 @@ def ictm(
     iterations
         How many steps to take: more steps come closer to the one result.
     strength
-        Weight of the penalty against the misfit: larger is smoother. Automatic begins with
-        generalised cross-validation and finds the best one in a rehearsal.
+        Weight of the penalty against the misfit: larger is smoother.
     penalty
         What is kept small: the Laplacian, which leaves smooth structures alone and means the same
         whatever the depth of a voxel, or the object itself.
@@ -93,11 +76,7 @@ def ictm(
         Least intensity that the object can have: zero where the background is subtracted.
     upper
         Highest intensity that it can have, which cuts off spikes; none leaves it open.
-    psf_error
-        How far the PSF may be wrong, relative to the light: an automatic strength explains nothing
-        that is smaller.
     """
-    del psf_error  # the strength has been found with it
     solve = _on_torus if is_torus(blur) else _anywhere
     yield from islice(solve(data, blur, float(strength), penalty, lower, upper), iterations)
 
