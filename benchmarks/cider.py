@@ -1,7 +1,8 @@
 """CiDeR beside classic methods, on images whose truth is known.
 
     python benchmarks/cider.py DATA --json FILE [--photographs 16] [--seeds 3] [--only TEXT]
-                               [--variants] [--paper STEPS] [--weights FILE] [--minutes N]
+                               [--stacks] [--variants] [--paper STEPS] [--weights FILE]
+                               [--minutes N]
 
 DATA is the folder of test images, as for ``restoration.py``: photographs of Levin et al. 2009, and
 Actin3 and a plane of pollen, blurred, with 1000, 100 and 20 photons in the brightest pixel, with
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import harness
 import numpy as np
+import truths
 from truths import aligned, fitted, photographs_of
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="text in the names of the images to take")
+    parser.add_argument("--stacks", action="store_true", help="stacks in place of planes")
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--paper", type=int, help="steps of the paper's preset")
     parser.add_argument("--weights", help="of another refiner, to compare with the shipped one")
@@ -72,7 +75,10 @@ def main() -> None:
         figures = json.loads(given.json.read_text())
     cells = figures.setdefault("cells", {})
     started = time.perf_counter()
-    for case in cases(given.data, given.photographs, given.seeds):
+    wanted = (
+        stacks(given.data) if given.stacks else cases(given.data, given.photographs, given.seeds)
+    )
+    for case in wanted:
         if given.only not in case.name:
             continue
         row = cells.setdefault(case.name, {"group": case.group})
@@ -104,6 +110,15 @@ def cases(folder: Path, photographs: int, seeds: int) -> Iterator[Case]:
             yield Case(group, f"{group}, seed {seed}", image, psf, truth, options, fitted)
     for number, (image, psf, truth) in enumerate(photographs_of(folder / "levin", photographs)):
         yield Case("photographs", f"photograph {number}", image, psf, truth, PHOTOGRAPH, aligned)
+
+
+def stacks(folder: Path) -> Iterator[Case]:
+    """Return the simulated stacks, with a voxel of their own and a Gibson-Lanni PSF."""
+    for case in truths.cases(folder, 0):
+        if case.spacing is not None:
+            ((image, psf, truth),) = case.images
+            options = {"gain": 1.0, "background": 0.0, "spacing": case.spacing}
+            yield Case(case.name, case.name, image, psf, truth, options, case.score)
 
 
 def microscopy(folder: Path) -> Iterator[tuple[str, Image, Image, Image]]:

@@ -16,6 +16,8 @@ from napari_deconv.engine.strength import REGION
 from napari_deconv.registry import methods
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import device
 
     from napari_deconv.registry import Method
@@ -82,8 +84,8 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
             own, tried = _until_close(other.method), pace(other.demand(device), outer)
         # Each is run once more with noise that is added, but where photons are set aside.
         times = _TYPICAL_TRIES * (1 if watched else 2)
-        seen = min(1.0, math.prod(problem.seen_around(REGION)) / float(np.prod(outer)))
-        seconds += tried.times(seen).build + times * tried.times(seen).step * own
+        part = tried.times(_share(problem, problem.sample_size(REGION), outer))
+        seconds += part.build + times * part.step * own
     if watched or (automatic and not planned and blocks > 1):
         # The trial takes half as many steps again to be sure.
         seconds += on_region(REPRESENTATIVE, 1.5 * steps * dearer)
@@ -93,6 +95,14 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
     copies = problem.source.copies or outer != problem.source.shape or subtracts
     memory = demand.bytes(outer, copies=copies) + problem.beside(device, to_file=to_file)
     return Forecast(memory, every.step, steps, seconds, tile, blocks)
+
+
+def _share(problem: Problem, part: Sequence[int], whole: Sequence[int]) -> float:
+    """Return how much smaller a part is than a whole, with what the PSF adds to both."""
+    margin = problem.kernels[0].array.shape
+    sizes = ([n + m for n, m in zip(of, margin, strict=True)] for of in (part, whole))
+    small, large = map(math.prod, sizes)
+    return min(1.0, float(small / large))
 
 
 def _until_close(method: Method) -> int:

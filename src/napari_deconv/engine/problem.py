@@ -398,30 +398,23 @@ class Problem:
         shape, demand, voxels = self.source.spatial_shape, self.demand(device), REPRESENTATIVE
         # Held-out photons and what remains without them are kept beside the data.
         while voxels > _LEAST_SAMPLE and budget < sum(
-            (demand.bytes(demand.outer(self._sample_size(voxels), shape)), 12 * voxels)
+            (demand.bytes(demand.outer(self.sample_size(voxels), shape)), 12 * voxels)
         ):
             voxels //= 2
         if voxels != self._sample:
             self._sample, self._representative = voxels, None
-
-    def seen_around(self, voxels: int) -> tuple[int, ...]:
-        """Return the shape of a region of so many voxels with what is seen around it."""
-        size, shape = self._sample_size(voxels), self.source.spatial_shape
-        return tuple(
-            min(n, s + 2 * halo) for n, s, halo in zip(shape, size, self.halo, strict=True)
-        )
 
     def lively_region(self, voxels: int) -> tuple[tuple[int, ...], tuple[slice, ...]]:
         """Return a frame, and in it the region of so many voxels in which there is most to see."""
         frames = list(self.source.frames)
         frame = frames[len(frames) // 2]
         shape = self.source.spatial_shape
-        size = self._sample_size(voxels)
+        size = self.sample_size(voxels)
         if size == shape:
             return frame, tuple(slice(0, n) for n in shape)
         return frame, self.source.liveliest(frame, size)
 
-    def _sample_size(self, voxels: int) -> tuple[int, ...]:
+    def sample_size(self, voxels: int) -> tuple[int, ...]:
         """Return the shape of a region of at most so many voxels, stacks unsplit if possible."""
         size = list(self.source.spatial_shape)
         while math.prod(size) > voxels:
