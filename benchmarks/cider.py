@@ -6,10 +6,11 @@
 
 DATA is the folder of test images, as for ``restoration.py``: photographs of Levin et al. 2009, and
 Actin3 and a plane of pollen, blurred, with 1000, 100 and 20 photons in the brightest pixel, with
-and without haze as bright as the mean. FILE keeps every cell, and a second run only fills in what
-is missing. ``--variants`` adds what each part of the fast preset is worth, ``--paper`` the paper's
-preset with so many steps, with the features of the filter bank and with learned ones, ``--weights``
-the fast one with another refiner.
+and without haze as bright as the mean; ``--stacks`` takes the stacks of ``methods.py`` in their
+place. FILE keeps every cell, and a second run only fills in what is missing. ``--variants`` adds
+what each part of the fast preset is worth, ``--paper`` the paper's preset with so many steps, with
+the features of the filter bank and with learned ones, ``--weights`` the fast one with another
+refiner.
 """
 
 from __future__ import annotations
