@@ -40,11 +40,12 @@ HEAVY = {
     "skimage",
 }
 
-EVERYONES = {"errors", "registry", "arrays", "sharing", "compiling"}
+EVERYONES = {"errors", "parameters", "registry", "arrays", "sharing", "compiling"}
 FOUNDATION = {"optics", "operators", "networks", "background", "simulation", "assessment"}
 # What each room may import besides itself and what is everyone's.
 MAY_KNOW = {
     "errors": set(),
+    "parameters": set(),
     "registry": set(),
     "arrays": set(),
     "sharing": set(),
