@@ -75,7 +75,7 @@ def ista(
         How many steps to take: more steps come closer to the result, and do not add noise.
     strength
         Weight of the wavelets against the image: larger is smoother, smaller keeps more noise.
-        Automatic tries some on a region and takes the one that predicts unseen photons best.
+        Automatic tries some on a region and takes the one with the least expected error.
     wavelet
         What objects are thought to be made of: steps (haar), smooth waves (spline), or waves that
         are short for their smoothness (db, sym, coif; a higher number is smoother and wider).

@@ -69,7 +69,7 @@ def plug_and_play(
     data: Tensor,
     blur: Convolution,
     *,
-    iterations: Annotated[int, Range(1, 10000)] = 40,
+    iterations: Annotated[int, Range(1, 10000)] = 15,
     denoiser: DenoiserName = "wavelet",
     strength: Annotated[
         float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(2e-2, 2.0)
@@ -112,7 +112,7 @@ def plug_and_play(
         patches that come back elsewhere (non-local-means).
     strength
         Weight of the denoiser against the image: larger is smoother, smaller keeps more noise.
-        Automatic tries some on a region and takes the one that predicts unseen photons best.
+        Automatic tries some on a region and takes the one with the least expected error.
     scheme
         How the two are brought together: with the image explained best (admm), in the fewest steps
         (half-quadratic), or in many small ones (ista).

@@ -74,7 +74,7 @@ def richardson_lucy_tv(
     strength
         Weight of the total variation: larger makes even patches with sharp edges of noise and of
         fine texture alike, smaller keeps both. Automatic tries some on a region and takes the one
-        that predicts unseen photons best.
+        with the least expected error.
     update
         The stable form, or the formula of Dey et al. with its divisor kept above a tenth of the
         sensitivity, which wants strengths below 0.01 and a small number of steps by hand.

@@ -102,7 +102,7 @@ def sparse_hessian(
         How many steps to take: more steps come closer to the solution, and do not add noise.
     strength
         Weight of continuity: larger is smoother, smaller keeps more noise. Automatic tries some on
-        a region and takes the one that predicts unseen photons best.
+        a region and takes the one with the least expected error.
     sparsity
         Weight of sparsity: takes that share of the typical intensity off as haze, so larger makes
         a darker ground and finer structures; 0 leaves intensities as they are.

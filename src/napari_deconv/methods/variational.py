@@ -75,7 +75,7 @@ def variational(
         How many steps to take: more steps come closer to the solution, and do not add noise.
     strength
         Weight of the prior against the image: larger is smoother, smaller keeps more noise.
-        Automatic tries some on a region and takes the one that predicts unseen photons best.
+        Automatic tries some on a region and takes the one with the least expected error.
     prior
         What objects look like: of few bends, so that slopes and fine lines survive (hessian), and
         in each place bent along few directions, as a line or a sheet is (nuclear-hessian);
