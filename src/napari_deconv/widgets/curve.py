@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEIGHT = 128
+# What a number on the axis of strengths takes, in pixels.
+_LABEL = 45
 
 
 class Curve(QWidget):
@@ -112,13 +114,13 @@ class Decades(pyqtgraph.AxisItem):  # type: ignore[misc]
         self.enableAutoSIPrefix(False)
 
     def tickValues(self, low: float, high: float, size: float) -> Any:
-        """Return 1 and 3 in each decade, or of many decades some."""
+        """Return 1 and, where there is room, 3 in each decade, or of many decades some."""
         if not self.logMode:
             return super().tickValues(low, high, size)
         stride = max(1, round((high - low) / 4))
         decades = range(math.floor(low), math.ceil(high) + 1)
         values = [float(k) for k in decades if k % stride == 0]
-        if stride == 1:
+        if stride == 1 and 2 * (high - low) * _LABEL <= size:
             values += [k + math.log10(3) for k in decades]
         return [(stride, [value for value in sorted(values) if low <= value <= high])]
 
