@@ -93,8 +93,9 @@ class Search:
     """Marks a strength whose ``"auto"`` the engine finds by trying values between two bounds.
 
     Each is tried on a region of the image, and the one whose result has the least expected error
-    is taken (:mod:`napari_deconv.engine.strength`). Where a step of the method itself is dear,
-    ``method`` names another one that has the parameter, too, and tries it in its stead.
+    is taken (:mod:`napari_deconv.engine.strength`); smaller ones than the lower bound only where
+    the PSF is said to be exact. Where a step of the method itself is dear, ``method`` names another
+    one that has the parameter, too, and tries it in its stead.
     """
 
     lower: float

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
 import napari_deconv as nd
 from napari_deconv.engine.strength import _crossing, _top
+from napari_deconv.operators.convolution import Convolution
 from napari_deconv.simulation.phantoms import filaments
 
 # From so few pixels the gain is known to seven percent only.
@@ -59,6 +61,28 @@ def test_errors_of_the_psf_are_not_explained(scene):
     _, image = scene
     _, details = nd.restore(image, "variational", gaussian_psf(1.9), details=True, **OPTIONS)
     assert details.statistics[-1].chi_squared > 0.8
+
+
+def test_an_exact_psf_and_no_noise_want_next_to_no_prior():
+    truth = gaussian_filter(filaments((48, 48), count=12, seed=5), 2).astype(np.float32)
+    psf = gaussian_psf(1.6)
+    blur = Convolution(psf, truth.shape, "circular")
+    image = blur(torch.from_numpy(truth)).numpy().clip(0)
+    found = {}
+    for error in (0.0, 0.01):
+        _, details = nd.restore(
+            image,
+            "variational",
+            psf,
+            borders="circular",
+            psf_error=error,
+            gain=1e-9,
+            background=0.0,
+            details=True,
+        )
+        found[error] = details.parameters["strength"]
+    least = nd.methods()["variational"].parameters["strength"].search.lower
+    assert found[0.0] < least <= found[0.01]
 
 
 def test_the_same_seed_gives_the_same_choice(scene):

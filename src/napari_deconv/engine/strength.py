@@ -106,6 +106,10 @@ class StrengthSearch:
         assert self._search is not None
         low, high = math.log10(self._search.lower), math.log10(self._search.upper)
         place = (low + high) / 2
+        # Where the PSF is exact, an image without noise may want next to none.
+        weakest = self._problem.method.parameters[self._name].range.lower
+        if self._problem.options.psf_error == 0 and weakest:
+            low = math.log10(weakest)
         yield from self._try(place)
         while True:
             for side in (-_STRIDE, _STRIDE):
