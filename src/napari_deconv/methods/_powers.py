@@ -148,8 +148,10 @@ def _let_in(
     for place in places:
         gain = torch.add(transfer, weighed, alpha=10**place).clamp_(min=1e-30).reciprocal_()
         inside = blur.crop(blur.from_spectrum(passed * gain))
-        energies.append(max(total(inside.square_()) * scale, 1e-300))
-    logarithm = PchipInterpolator(places, np.log(energies))
+        # Squares of what next to no weight lets through may be beyond float32.
+        size = max(float(inside.abs().max()), 1e-30)
+        energies.append(total(inside.div_(size).square_()) * size**2 * scale)
+    logarithm = PchipInterpolator(places, np.log(np.maximum(energies, 1e-300)))
     return lambda weight: math.exp(float(logarithm(math.log10(weight))))
 
 

@@ -41,7 +41,7 @@ class Rehearsal:
     Attributes
     ----------
     data, blur
-        The region and its forward model.
+        The region, with a brightest value of 1, and its forward model.
     noise
         Variance of the region's noise.
     stand_in
@@ -110,6 +110,8 @@ def rehearse(
 
     region = _typical(data, voxels)
     data = data[region].contiguous()
+    # Strengths have no unit, and squares of the brightest images are beyond float32.
+    data = data / data.abs().max().clamp(min=1e-30)
     blur = blur.resized(data.shape, [piece.start for piece in region])
     noise = _noise(data)
     misfits: list[float] = []
