@@ -109,9 +109,9 @@ def estimate_noise(image: ArrayLike) -> Noise:
         if not varied and values.min() >= 0 < values.max():
             return Noise(max(variance / float(values.mean()), least), 0.0, 0.0)
         light = float(means.sum())
-        most = error if np.isfinite(error) else variance**0.5
         # No more than if photons made all of the noise.
-        slope = max(slope, min(most, float(variances.sum()) / light) if light > 0 else most)
+        most = float(variances.sum()) / light if light > 0 else np.inf
+        slope = max(slope, min(error if np.isfinite(error) else variance**0.5, most))
     # The darkest blocks show the read noise, once what light they hold is taken off.
     dark = max(float(groups[1][0] - slope * groups[0][0]), 0.0)
     return Noise(max(slope, least), offset, dark**0.5)

@@ -73,11 +73,14 @@ def least_error(
     lower, upper
         Bounds of the weight.
     """
+    import torch
+
     rehearsal = rehearse(data, blur)
     blur, hidden = rehearsal.blur, _hidden(rehearsal)
     weighed = penalty_power(blur, penalty)
     transfer = blur.otf.abs().square_().maximum(1e-14 * weighed).clamp_(min=1e-30)
-    signal = on_grid(_powers(rehearsal, _within(hidden, blur)).signal, blur)
+    inside = _within(hidden, blur)
+    signal = on_grid(_powers(rehearsal, inside, inside, torch.ones_like(inside)).signal, blur)
     mean = (0,) * signal.ndim
     # What is known of the mean is its power; the Laplacian leaves it alone.
     signal[mean] = blur.spectrum(rehearsal.data)[mean].abs() ** 2 if penalty == "identity" else 0
@@ -102,9 +105,11 @@ def measure(rehearsal: Rehearsal) -> Powers:
     that lies in the margin beyond them, where it harms nothing; so it is looked at within the
     image, once it has passed the filter that follows when all of it is counted.
     """
+    import torch
+
     blur, hidden = rehearsal.blur, _hidden(rehearsal)
     power = hidden.abs().square_()
-    powers = _powers(rehearsal, power)
+    powers = _powers(rehearsal, power, power, torch.ones_like(power))
     transfer = blur.otf.abs().square_()
     gain = on_grid(powers.noise / powers.signal, blur).add_(transfer).reciprocal_()
     passed = _within(hidden * blur.otf.conj() * gain, blur)
@@ -155,10 +160,11 @@ def _let_in(
     return lambda weight: math.exp(float(logarithm(math.log10(weight))))
 
 
-def _powers(
-    rehearsal: Rehearsal, hidden: Tensor, passed: Tensor | None = None, gain: Tensor | None = None
-) -> Powers:
-    """Return the powers when that of what is hidden is known, or what of it passes a filter."""
+def _powers(rehearsal: Rehearsal, hidden: Tensor, passed: Tensor, gain: Tensor) -> Powers:
+    """Return the powers when that of what is hidden is known, and what of it passes a filter.
+
+    ``gain`` is what the filter makes of a power of 1.
+    """
     data, blur = rehearsal.data, rehearsal.blur
     white = rehearsal.noise * math.prod(blur.grid)
     transfer = blur.otf.abs().square_()
@@ -170,10 +176,7 @@ def _powers(
         each = np.bincount(shell, values.flatten()[1:].cpu().double().numpy())
         return np.asarray(each[shells])
 
-    if passed is None or gain is None:
-        noise = white + sums(hidden) / np.bincount(shell)[shells]
-    else:
-        noise = white + sums(passed) / sums(gain).clip(min=1e-300)
+    noise = white + sums(passed) / sums(gain).clip(min=1e-300)
     found, fit = sums(signal), sums(transfer.square()).clip(min=1e-300)
     # What cannot be told from nothing may be as much as noise leaves by chance. From coarse to fine
     # the power may only fall: much of it where hardly anything is transmitted is no evidence.

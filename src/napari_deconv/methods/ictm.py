@@ -68,7 +68,8 @@ def ictm(
     iterations
         How many steps to take: more steps come closer to the one result.
     strength
-        Weight of the penalty against the misfit: larger is smoother.
+        Weight of the penalty against the misfit: larger is smoother. Automatic tries some on a
+        region and takes the one with the least expected error.
     penalty
         What is kept small: the Laplacian, which leaves smooth structures alone and means the same
         whatever the depth of a voxel, or the object itself.
