@@ -114,12 +114,22 @@ def cases(folder: Path, photographs: int, seeds: int) -> Iterator[Case]:
 
 
 def stacks(folder: Path) -> Iterator[Case]:
-    """Return the simulated stacks, with a voxel of their own and a Gibson-Lanni PSF."""
-    for case in truths.cases(folder, 0):
-        if case.spacing is not None:
-            ((image, psf, truth),) = case.images
-            options = {"gain": 1.0, "background": 0.0, "spacing": case.spacing}
-            yield Case(case.name, case.name, image, psf, truth, options, case.score)
+    """Return the simulated stacks, with a voxel of their own and a Gibson-Lanni PSF.
+
+    The last is large: pollen and its mirror image, 64 x 256 x 256.
+    """
+    import tifffile
+
+    small = [case for case in truths.cases(folder, 0) if case.spacing is not None]
+    pollen = tifffile.imread(folder / "stacks/pollen.tif").astype(np.float32)
+    whole = np.concatenate([pollen, pollen[::-1]])
+    seen = tuple(slice(0, n) for n in whole.shape)
+    psf, spacing = small[0].images[0][1], small[0].spacing
+    large = truths.simulated("pollen, large, 100 photons", whole, psf, 100, seen, spacing)
+    for case in (*small, large):
+        ((image, psf, truth),) = case.images
+        options = {"gain": 1.0, "background": 0.0, "spacing": case.spacing}
+        yield Case(case.name, case.name, image, psf, truth, options, case.score)
 
 
 def microscopy(folder: Path) -> Iterator[tuple[str, Image, Image, Image]]:
