@@ -1,6 +1,6 @@
 """Automatic iterations against those that an oracle, who knows the truth, would choose.
 
-    python benchmarks/stopping.py [--seeds 3] [--photons 5 20 100 500 5000] [--margin 18] [--verbose]
+    python benchmarks/stopping.py [--seeds 3] [--photons 5 20 100 500 5000] [--margin NATS]
 
 Phantoms of 256 x 256 pixels are blurred and recorded, then restored by plain Richardson-Lucy, step
 by step; the oracle stops where the estimate is nearest to the truth. What the automatic choice and
