@@ -8,8 +8,8 @@ DATA is the folder of test images, as for ``restoration.py``: photographs of Lev
 Actin3 and a plane of pollen, blurred, with 1000, 100 and 20 photons in the brightest pixel, with
 and without haze as bright as the mean; ``--stacks`` takes the stacks of ``methods.py`` in their
 place. FILE keeps every cell, and a second run only fills in what is missing. ``--variants`` adds
-what each part of the fast preset is worth, ``--paper`` the paper's preset with so many steps, with
-the features of the filter bank and with learned ones, ``--weights`` the fast one with another
+what each part of the fast preset is worth, ``--paper`` the paper's preset with so many steps (and
+with ``--variants`` that with learned features, too), ``--weights`` the fast one with another
 refiner.
 """
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import harness
 import numpy as np
 import truths
-from truths import aligned, fitted, photographs_of
+from truths import PHOTOGRAPHS, aligned, fitted, photographs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -181,7 +181,7 @@ def methods(
     if weights is not None:
         yield f"cider, {weights}", run("cider", weights=weights)
     if paper is not None:
-        for features in ("filter-bank", "extractor"):
+        for features in ("filter-bank", "extractor") if variants else ("filter-bank",):
             options = {"preset": "paper", "iterations": paper, "features": features}
             yield f"cider, paper, {paper} steps, {features}", run("cider", **options)
 
@@ -219,13 +219,17 @@ def best_lucy(case: Case) -> dict[str, float]:
 
 
 def report(cells: dict[str, Any]) -> None:
-    """Print the means of each kind of image."""
-    groups = list(dict.fromkeys(row["group"] for row in cells.values()))
+    """Print the means of each kind of image, and of the photographs of each kernel."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, row in cells.items():
+        groups.setdefault(row["group"], []).append(row)
+        if row["group"] == "photographs":
+            kernel = PHOTOGRAPHS[int(name.split()[-1])][1]
+            groups.setdefault(f"kernel {kernel}", []).append(row)
     names = list(dict.fromkeys(n for row in cells.values() for n in row if n != "group"))
     for what, digits in (("psnr", 2), ("ssim", 3), ("seconds", 1)):
         rows = []
-        for group in groups:
-            members = [row for row in cells.values() if row["group"] == group]
+        for group, members in sorted(groups.items()):
             line: list[Any] = [f"{group} ({len(members)})"]
             for name in names:
                 values = [row[name][what] for row in members if name in row]

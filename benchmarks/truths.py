@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 Image = Any
 
+# Image and kernel of Levin et al.'s photographs: the first ones are spread over both.
+_FIRST = [(1, 1), (2, 8), (1, 6), (2, 4)]
+_ALL = [(image, kernel) for kernel in range(1, 9) for image in (1, 2)]
+PHOTOGRAPHS = _FIRST + [pair for pair in _ALL if pair not in _FIRST]
+
 
 @dataclass
 class Case:
@@ -90,10 +95,8 @@ def simulated(
 
 
 def photographs_of(folder: Path, count: int) -> Iterator[tuple[Image, Image, Image]]:
-    """Return photographs of Levin et al., spread over both images and all kernels."""
-    pairs = [(image, kernel) for kernel in range(1, 9) for image in (1, 2)]
-    order = [(1, 1), (2, 8), (1, 6), (2, 4)]
-    for image, kernel in (order + [p for p in pairs if p not in order])[:count]:
+    """Return photographs of Levin et al., in the order of ``PHOTOGRAPHS``."""
+    for image, kernel in PHOTOGRAPHS[:count]:
         psf = photograph(folder / f"kernel{kernel}.png")
         yield (
             photograph(folder / f"im{image}_kernel{kernel}_blurred.png"),
