@@ -179,6 +179,9 @@ class Method(Entry):
     finds_psf
         Finds the PSF in the image where none is given, which is then restored plane by plane:
         ``finds_psf(planes, parameters)`` with :class:`Planes` and the method's parameters.
+    finding
+        Seconds that this takes, as a function of the parameters and the pixels of a plane that is
+        looked at.
     """
 
     group: Group = "linear"
@@ -195,6 +198,7 @@ class Method(Entry):
     schedule: Callable[[Mapping[str, Any]], int] | None = None
     warning: str = ""
     finds_psf: Callable[..., FoundPsf] | None = None
+    finding: Callable[[Mapping[str, Any], int], float] | None = None
 
     @property
     def iterative(self) -> bool:
@@ -252,6 +256,7 @@ def method(
     schedule: Callable[[Mapping[str, Any]], int] | None = None,
     warning: str = "",
     finds_psf: Callable[..., FoundPsf] | None = None,
+    finding: Callable[[Mapping[str, Any], int], float] | None = None,
 ) -> Callable[[F], F]:
     """Register a generator of estimates, or a function that returns one, as a method."""
 
@@ -275,6 +280,7 @@ def method(
             schedule,
             warning,
             finds_psf,
+            finding,
         )
         return _add(_methods, entry, function)
 

@@ -66,7 +66,7 @@ def test_a_field_becomes_the_psf(looked_at, image):
 def test_a_part_of_a_large_image_is_looked_at_and_the_field_lies_there(
     looked_at, image, monkeypatch
 ):
-    monkeypatch.setattr(blind, "_PIXELS", SIDE * SIDE // 2)
+    monkeypatch.setattr(blind, "PIXELS", SIDE * SIDE // 2)
     image[:40] *= 0.1  # the lower half is the livelier one
     job = settled(image)
     top, left = job.details.found["start"]
@@ -122,3 +122,16 @@ def test_the_liveliest_plane_of_a_z_stack_is_looked_at_with_its_neighbours(monke
     assert planes[told["plane"], 0, 0] == 12
     assert planes[:, 0, 0].tolist() == list(range(4, 21))
     assert told["spacing"] == (0.3, 0.1, 0.1)
+
+
+def test_the_forecast_counts_finding_the_psf(image):
+    """Restoring is the same; looking for a field, or again, takes longer than looking once."""
+
+    def seconds(**options):
+        return Job(image, "deep-blur", spacing=(0.08, 0.08), **options).forecast.seconds
+
+    psf = np.ones((3, 3), np.float32)
+    known, once, field = seconds(psf=psf), seconds(), seconds(psf_varies=True)
+    assert once > known + 0.5
+    assert field > once + 10
+    assert seconds(refine=True) > once + 1

@@ -8,7 +8,7 @@ from napari_deconv.cli import main
 from napari_deconv.identification.optics import TURN
 from napari_deconv.training import blind_scenes, blind_signs, blind_spectra, blind_weighing
 from napari_deconv.training.blind_scenes import Scenes, dead_leaves, noisy, photographs
-from napari_deconv.training.blind_views import view
+from napari_deconv.training.blind_views import decibels, relative_error, view
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +89,34 @@ def test_signs_learn_what_tells(folder):
 
 @pytest.mark.parametrize("size", [1, 1000])  # of facts: large ones make shares of nothing
 def test_weighing_learns_whom_to_believe(size):
-    """Noise in the facts decides whether fit or network is right."""
+    """Noise in the facts decides whether fit or network is right, and how nearly."""
     random = torch.Generator().manual_seed(0)
     facts = size * torch.randn(200, 7, generator=random)
     noisy_ = facts[:, 0] > 0
-    likelihoods = torch.stack([1.0 - noisy_.float(), noisy_.float(), torch.zeros(200)], 1) * 8
-    network, _ = blind_weighing.learn(facts, likelihoods)
+    psfs = torch.rand(200, 4, 5, 5, generator=random)
+    psfs[noisy_, 1] = psfs[noisy_, 3]
+    psfs[~noisy_, 0] = 1.1 * psfs[~noisy_, 3]
+    network, scores = blind_weighing.learn(facts, psfs)
     with torch.no_grad():
-        shares = network(facts)
+        shares, expected = network(facts)
     assert shares[noisy_][:, 1].mean() > 0.7
     assert shares[~noisy_][:, 0].mean() > 0.7
     torch.testing.assert_close(shares.sum(1), torch.ones(200))
+    assert expected[noisy_].mean() > expected[~noisy_].mean() + 1
+    assert scores["together"] > max(scores["fit alone"], scores["network alone"])
+
+
+def test_weighing_is_scored_by_the_mean_psf():
+    """The score is the signal to noise of the weighted mean of the PSFs, whatever their scale."""
+    random = torch.Generator().manual_seed(0)
+    facts = torch.randn(20, 7, generator=random)
+    psfs = torch.rand(20, 4, 5, 5, generator=random)
+    network, scores = blind_weighing.learn(facts, 1e-3 * psfs)
+    with torch.no_grad():
+        shares, _ = network(facts)
+    mean = torch.einsum("ni,niyx->nyx", shares, psfs[:, :3])
+    error = relative_error(mean, psfs[:, 3])
+    assert scores["together"] == pytest.approx(float(decibels(error + 0.003).mean()), abs=1e-3)
 
 
 def test_everything_from_the_shell(folder, tmp_path, capsys):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Pixels of each plane that is looked at; how many planes, and among how many they are chosen. Of
 # a stack along z one, with so many neighbours on each side.
-_PIXELS, _PLANES, _LOOKED_AT, _NEIGHBOURS = 1 << 20, 3, 16, 8
+PIXELS, _PLANES, _LOOKED_AT, _NEIGHBOURS = 1 << 20, 3, 16, 8
 
 
 def find_psf(problem: Problem) -> FoundPsf:
@@ -35,7 +35,7 @@ def find_psf(problem: Problem) -> FoundPsf:
     finder = problem.method.finds_psf
     assert finder is not None, f"{problem.method.id} cannot find a PSF"
     source = problem.source
-    _, core = problem.lively_region(_PIXELS)
+    _, core = problem.lively_region(PIXELS)
     part, _ = source.outer(core, (0,) * len(core), "reflect")
     try:
         found = finder(_planes(problem, part), problem.parameters)

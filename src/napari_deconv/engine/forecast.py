@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deconv.engine import devices
+from napari_deconv.engine.blind import PIXELS
 from napari_deconv.engine.options import stopping_rule
 from napari_deconv.engine.plan import Forecast, cores, pace, work
 from napari_deconv.engine.problem import REPRESENTATIVE, Problem
@@ -63,6 +64,9 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
     every = one.times(frames * work(demand, shape, tile))
     # Blocks that are alike share one forward model.
     seconds += every.rest + every.step * steps + (one if tile == shape else every).build
+
+    if problem.is_blind and method.finding is not None:
+        seconds += method.finding(problem.parameters, min(PIXELS, math.prod(shape[-2:])))
 
     def on_region(voxels: int, steps: float) -> float:
         part = one.times(min(1.0, voxels / float(np.prod(outer))))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.identification.fit import Fit
+    from napari_deconv.identification.optics import Pupils
     from napari_deconv.identification.prior import SpectrumPrior
     from napari_deconv.identification.spectrum import Spectrum
     from napari_deconv.networks.sign_network import SignNetwork
@@ -27,9 +28,6 @@ Answer = tuple[Mixture, float, float]
 SHAPE = (31, 31)
 # Candidates whose way round is looked at, and the least weight of one that is.
 _LOOKED_AT, SLIGHT = 6, 0.02
-# Expected signals to noise, dB, between which care takes over, and the shares of the fit, of the
-# network and of all PSFs then; chosen on photographs 15 and 16.
-_UNSURE, _SURE, _CAREFUL = 5.0, 9.0, (0.2, 0.3, 0.5)
 # Two PSFs nearer than this (squared difference over the square) are one.
 _SAME = 0.02
 
@@ -57,6 +55,10 @@ class Estimates:
     weights: Tensor
     flips: Tensor
     facts: Tensor
+
+    def sources(self, model: Pupils) -> tuple[Mixture, Mixture, Mixture]:
+        """Return whose mean PSFs are given shares: the fit's likeliest, the network, and before."""
+        return self.fit.best(model), self.network, self.before
 
     def upright(self) -> Tensor:
         """Return the candidates, each the way round that is the more probable one, (m, mode)."""
@@ -127,39 +129,26 @@ def _facts(
 def answer(made: Estimates) -> Answer:
     """Return the mixture whose mean PSF to give, its expected signal to noise, dB, and confidence.
 
-    What an image leaves possible is less sure than it seems where it is small or noisy. From
-    ``_SURE`` dB expected down to ``_UNSURE``, the best PSF gives way to a careful mean, half of
-    which is that of all PSFs, and so does what is expected of it.
+    What an image leaves possible is less sure than it seems where it is small or noisy: how much
+    each source is worth, and how near they come together, was learned.
     """
     import torch
 
     model = pupils(spectrum.CUTOFF, SHAPE)
-    sources = (made.fit, made.network, made.before)
     with torch.no_grad():
-        shares = reading.weighing()(made.facts[None])[0].tolist()
-    possible = mixture.together(list(zip(shares, sources, strict=True)))
-    best = possible.best(model)
-    expected = possible.expected(best.psf(model), model)
-    care, expected = care_for(expected, made.before)
-    careful = mixture.together(list(zip(_CAREFUL, sources, strict=True)))
-    chosen = mixture.together([(1 - care, best), (care, careful)])
+        shares, reached = reading.weighing()(made.facts[None])
+    chosen = mixture.together(list(zip(shares[0].tolist(), made.sources(model), strict=True)))
+    expected = float(reached)
     return chosen, expected, confidence_of(expected, made.before)
-
-
-def care_for(expected: float, before: Mixture) -> tuple[float, float]:
-    """Return the share of care, 0 to 1, and what is expected with it, dB."""
-    unknown = _unknown(before)
-    sure = max(_UNSURE, unknown) + _SURE - _UNSURE
-    care = min(1.0, max(0.0, (sure - expected) / (_SURE - _UNSURE)))
-    return care, unknown + max(0.0, expected - unknown) * (1 - care)
 
 
 def confidence_of(expected: float, before: Mixture) -> float:
     """Return how much less the error is, expected in dB, than that of the mean PSF, 0 to 1."""
-    return max(0.0, 1 - 10 ** ((_unknown(before) - expected) / 10))
+    return max(0.0, 1 - 10 ** ((unknown(before) - expected) / 10))
 
 
-def _unknown(before: Mixture) -> float:
+def unknown(before: Mixture) -> float:
+    """Return the expected signal to noise, dB, of the mean PSF."""
     model = pupils(spectrum.CUTOFF, SHAPE)
     return before.expected(before.psf(model), model)
 

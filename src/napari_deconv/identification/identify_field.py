@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Fields seem surer than they are: by so many dB on average, on photographs and microscope images
 # at noise 0.003 and 0.02 (benchmarks/deep_blur.py).
 _TOO_SURE = 3.5
+# Expected signals to noise, dB, between which care takes over.
+_UNSURE, _SURE = 5.0, 9.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,11 @@ def identify_field(
 def _answer(
     found: field.Field, amplitude: float, own: Pupils
 ) -> tuple[NDArray[np.float32], float, float]:
-    """Return the PSFs (node, y, x) to give, their expected signal to noise, dB, and confidence."""
+    """Return the PSFs (node, y, x) to give, their expected signal to noise, dB, and confidence.
+
+    From ``_SURE`` dB expected down to ``_UNSURE``, the best PSFs give way to a careful mean, half
+    of which is that of all PSFs, and so does what is expected of it.
+    """
     import torch
 
     model = pupils(spectrum.CUTOFF, estimate.SHAPE)
@@ -179,11 +185,18 @@ def _answer(
     best = fitted.best(model)
     expected = fitted.expected(best.psf(model), model) - _TOO_SURE
     before = mixture.before_looking(amplitude)
-    care, expected = estimate.care_for(expected, before)
+    care, expected = _care(expected, estimate.unknown(before))
     psfs = (1 - care) * best.psf(own) + care / 2 * (fitted.psf(own) + before.psf(own))
     psfs = psfs.clamp(min=0).double()
     told: NDArray[np.float32] = (psfs / psfs.sum((-2, -1), keepdim=True)).float().numpy()
     return told, expected, estimate.confidence_of(expected, before)
+
+
+def _care(expected: float, unknown: float) -> tuple[float, float]:
+    """Return the share of care, 0 to 1, and what is expected with it, dB."""
+    sure = max(_UNSURE, unknown) + _SURE - _UNSURE
+    care = min(1.0, max(0.0, (sure - expected) / (_SURE - _UNSURE)))
+    return care, unknown + max(0.0, expected - unknown) * (1 - care)
 
 
 def _conventional(maps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -44,6 +44,8 @@ _PASSED, _LEAST = 0.02, 0.1
 _ERROR = 0.01
 # Float32 maps that are held at once, by the networks' precision; measured.
 _MAPS = {"bfloat16": 60.0, "float32": 105.0, "auto": 105.0}
+# Seconds to find a PSF, a field of PSFs, and, for each pixel, to look again; measured.
+_FINDING, _FIELD, _AGAIN = 0.8, 14.0, 1.5e-4
 
 
 def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -114,6 +116,12 @@ def _find_psf(planes: Planes, parameters: Mapping[str, Any]) -> FoundPsf:
     )
 
 
+def _finding(parameters: Mapping[str, Any], pixels: int) -> float:
+    if parameters["psf_varies"]:
+        return _FIELD
+    return _FINDING + _AGAIN * pixels * bool(parameters["refine"])
+
+
 @method(
     "deep-blur",
     title="deep-blur",
@@ -129,6 +137,7 @@ def _find_psf(planes: Planes, parameters: Mapping[str, Any]) -> FoundPsf:
     arrays=lambda parameters: (10.0, _MAPS[parameters["precision"]]),
     schedule=_steps,
     finds_psf=_find_psf,
+    finding=_finding,
 )
 def deep_blur(
     data: Tensor,

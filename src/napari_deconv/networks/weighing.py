@@ -16,7 +16,7 @@ FACTS = 7
 
 
 class Weighing(nn.Module):
-    """Shares of the fit, of the network and of the mean PSF.
+    """Shares of the fit, of the network and of the mean PSF, and what to expect of them together.
 
     Parameters
     ----------
@@ -24,13 +24,21 @@ class Weighing(nn.Module):
         Numbers in between.
     """
 
-    def __init__(self, width: int = 12) -> None:
+    def __init__(self, width: int = 16) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(FACTS, width), nn.SiLU(), nn.Linear(width, 3))
+        self.layers = nn.Sequential(nn.Linear(FACTS, width), nn.SiLU(), nn.Linear(width, 4))
 
-    def forward(self, facts: Tensor) -> Tensor:
-        """Return shares (n, 3), which add up to 1, of facts (n, 7)."""
-        return torch.softmax(self.layers(facts), -1)
+    def forward(self, facts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what facts (n, 7) are worth.
+
+        Returns
+        -------
+        tuple of tensors
+            Shares (n, 3), which add up to 1, and the signal to noise (n,), dB, that the mean PSF
+            with these shares is expected to have.
+        """
+        told = self.layers(facts)
+        return torch.softmax(told[:, :3], -1), 10 * told[:, 3]
 
 
 def facts(

@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_deconv.identification.estimate import estimates
-from napari_deconv.identification.mixture import NEGLIGIBLE
-from napari_deconv.identification.optics import MODES, pupils
+from napari_deconv.identification.optics import pupils
 from napari_deconv.identification.spectrum import CUTOFF, spectrum_of
 from napari_deconv.networks.weighing import Weighing
-from napari_deconv.training.blind_views import SHAPE, relative_error, view
+from napari_deconv.training.blind_views import SHAPE, decibels, view
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_deconv.identification.mixture import Mixture
     from napari_deconv.identification.prior import SpectrumPrior
     from napari_deconv.networks.sign_network import SignNetwork
     from napari_deconv.networks.spectrum_encoder import SpectrumEncoder
     from napari_deconv.training.blind_scenes import Scenes
 
-STEPS = 600
-_DECAY = 1e-2
-# Probability falls from a member by this power of its squared error, as a density of as many
-# numbers does.
-_POWER = len(MODES) / 2
+NAMES = ("fit", "network", "before")
+STEPS = 800
+_RATE, _DECAY = 1e-2, 3e-2
+# Relative squared error below which a smaller one matters little: 25 dB.
+_LEAST = 0.003
+# What a PSF is worse than the mean of all counts by so much more: who knew nothing would do better.
+_HARM = 0.5
 
 
 def case(
@@ -37,7 +37,7 @@ def case(
     encoder: SpectrumEncoder | None = None,
     signs: SignNetwork | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the facts of a case (7,), and how likely each source makes the truth, (3,), as logs.
+    """Return the facts of a case (7,), and PSFs (4, y, x): of three sources, and the true one.
 
     Sources are the fit, the network and what was known before.
     """
@@ -52,49 +52,63 @@ def case(
         signs=signs,
         seed=int(random.integers(2**31)),
     )
-    true = pupils(CUTOFF, SHAPE).psf(torch.from_numpy(seen.coefficients))
-    parts = (made.fit, made.network, made.before)
-    return made.facts, torch.stack([likelihood(part, true) for part in parts])
+    model = pupils(CUTOFF, SHAPE)
+    true = model.psf(torch.from_numpy(seen.coefficients))
+    return made.facts, torch.stack([*(part.psf(model) for part in made.sources(model)), true])
 
 
-def likelihood(mixture: Mixture, truth: Tensor) -> Tensor:
-    """Return the logarithm of the density of a PSF in a mixture, but for a constant."""
-    error = relative_error(pupils(CUTOFF, SHAPE).psf(mixture.coefficients), truth)
-    logs = torch.log(mixture.weights) - _POWER * torch.log(error + NEGLIGIBLE)
-    return torch.logsumexp(logs, 0)
-
-
-def learn(
-    facts: Tensor, likelihoods: Tensor, *, seed: int = 0
-) -> tuple[Weighing, dict[str, float]]:
-    """Return the weighing that makes the truths likeliest, and what it reached.
+def learn(facts: Tensor, psfs: Tensor, *, seed: int = 0) -> tuple[Weighing, dict[str, float]]:
+    """Return the weighing whose mean PSFs are nearest to the true ones, and what it reached, dB.
 
     Parameters
     ----------
     facts
         (n, 7).
-    likelihoods
-        Logarithms (n, 3).
+    psfs
+        (n, 4, y, x), see ``case``.
     seed
         Of the weighing's first weights.
     """
     torch.manual_seed(seed)
     network = Weighing()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=_DECAY)
-    for _ in range(STEPS):
-        # A share may come to nothing, whose logarithm has no derivative.
-        logs = torch.log_softmax(network.layers(facts), -1)
-        loss = -torch.logsumexp(logs + likelihoods, 1).mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    with torch.no_grad():
-        shares = network(facts)
-        together = torch.logsumexp(torch.log(shares) + likelihoods, 1).mean()
-    names = ("fit", "network", "before")
-    alone = {
-        f"log likelihood, {name}": float(value)
-        for name, value in zip(names, likelihoods.mean(0), strict=True)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    products = _products(psfs)
+    sources = {
+        name: _signal(each.expand(len(facts), -1), products)
+        for name, each in zip(NAMES, torch.eye(len(NAMES)), strict=True)
     }
-    mean = {f"mean share, {name}": float(v) for name, v in zip(names, shares.mean(0), strict=True)}
-    return network.eval(), alone | {"log likelihood, together": float(together)} | mean
+    for _ in range(STEPS):
+        shares, expected = network(facts)
+        reached = _signal(shares, products)
+        harm = torch.relu(sources["before"] - reached)
+        surprise = (expected - reached.detach()) / 10
+        loss = (_HARM * harm - reached).mean() / 10 + surprise.square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        decay.step()
+    with torch.no_grad():
+        shares, expected = network(facts)
+        together = _signal(shares, products)
+    mean = {f"mean share, {n}": float(v) for n, v in zip(NAMES, shares.mean(0), strict=True)}
+    alone = {f"{name} alone": float(value.mean()) for name, value in sources.items()}
+    scores = {
+        "together": float(together.mean()),
+        "error of what is expected, rms": float((expected - together).square().mean().sqrt()),
+    }
+    return network.eval(), alone | scores | mean
+
+
+def _products(psfs: Tensor) -> Tensor:
+    """Return the products (n, 4, 4) of all PSFs with each other, over the true one's square."""
+    flat = psfs.flatten(2)
+    products = flat @ flat.mT
+    return products / products[:, -1:, -1:]
+
+
+def _signal(shares: Tensor, products: Tensor) -> Tensor:
+    """Return the signal to noise (n,), dB, of PSFs with shares (n, 3)."""
+    parts = torch.cat([shares, -torch.ones_like(shares[:, :1])], 1)
+    error = torch.einsum("ni,nij,nj->n", parts, products, parts)
+    return decibels(error.clamp(min=0) + _LEAST)

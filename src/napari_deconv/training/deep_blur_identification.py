@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Parts, in the order in which they need each other, and minutes of each by default.
-PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 5.0, "weighing": 8.0, "resnet": 10.0}
+PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 5.0, "weighing": 12.0, "resnet": 10.0}
 RESNET = "deep-blur-resnet"
 _SYNTHETIC, _APART = 100, 14
 # Seconds that a case of the weighing takes, and a pair of restorations; fewest of either.
-_CASE, _PAIR = 1.5, 0.025
+_CASE, _PAIR = 0.6, 0.025
 _FEWEST = 4
 _DATA = (
     "Kodak photographs 1 to 14 and synthetic microscopy (filaments, beads, nuclei, shells, dead "
