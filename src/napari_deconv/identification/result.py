@@ -46,9 +46,9 @@ class Identification:
     Attributes
     ----------
     psf
-        float32 (y, x), sum 1, origin at ``n // 2``, in the image's own pixels. It is the mean over
-        all that the image leaves possible, which is what has the least error on average: where
-        little is known it is smoother than any single PSF of the coefficients.
+        float32 (y, x), sum 1, origin at ``n // 2``, in the image's own pixels. It is a mean over
+        what the image leaves possible, which has the least error on average: where little is known
+        it is smoother than any single PSF of the coefficients.
     coefficients
         Noll indices and waves rms of the best candidate.
     spread
