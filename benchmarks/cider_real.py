@@ -19,7 +19,7 @@ from typing import Any
 
 import harness
 import numpy as np
-from real_data import CONFOCAL, EMPTY_EDGE, IMAGES, Optics, sheet
+from real_data import EMPTY_EDGE, IMAGES, Optics, sheet
 
 NAMES = ("nup", "rat_hippocampal_neuron", "microtubules", "BPAE_actin", "celegans_airyscan")
 # Cycles per pixel beyond which a frequency counts as the highest.
@@ -81,22 +81,21 @@ def restored(data: Path, name: str, sigma: float) -> tuple[list[Any], dict[str, 
 
 def gaussian(sigma: float) -> Any:
     """Return a Gaussian PSF."""
-    reach = int(np.ceil(4 * sigma))
-    line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    psf = np.outer(line, line)
-    return (psf / psf.sum()).astype(np.float32)
+    from napari_deconv.training import crowds
+
+    line = crowds.gaussian(sigma, 2 * int(np.ceil(4 * sigma)) + 1)
+    return np.outer(line, line).astype(np.float32)
 
 
 def theoretical(optics: Optics, spacing: Any) -> Any:
     """Return the PSF of a plane in focus, of the microscope that was guessed."""
     import napari_deconv as nd
 
-    confocal = optics.modality == CONFOCAL
     microscope = nd.Microscope(
         numerical_aperture=optics.numerical_aperture,
         emission_wavelength=optics.emission,
         immersion_index=optics.immersion,
-        excitation_wavelength=round(optics.emission - 0.03, 3) if confocal else None,
+        excitation_wavelength=optics.excitation,
     )
     return nd.generate_psf(
         microscope, (41, 41), spacing[-2:], model=optics.model, modality=optics.modality

@@ -40,6 +40,11 @@ class Optics:
     model: str = "gibson-lanni"
     spacing: tuple[float, ...] | None = None
 
+    @property
+    def excitation(self) -> float | None:
+        """Wavelength that confocal microscopes excite with, um."""
+        return round(self.emission - 0.03, 3) if self.modality == CONFOCAL else None
+
 
 CONFOCAL = "confocal"
 # Image, and its optics or the file that holds its PSF.
@@ -147,8 +152,8 @@ def _psf_words(optics: Optics, image: Path, given: list[str]) -> list[Any]:
     words += ["--emission-wavelength", optics.emission, "--immersion-index", optics.immersion]
     if optics.immersion < 1.33:
         words += ["--sample-index", "1.33"]
-    if optics.modality == CONFOCAL:
-        words += ["--excitation-wavelength", round(optics.emission - 0.03, 3)]
+    if optics.excitation is not None:
+        words += ["--excitation-wavelength", optics.excitation]
     return words
 
 

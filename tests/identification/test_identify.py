@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_deconv.errors import InputError, ParameterError
-from napari_deconv.identification import identify
+from napari_deconv.identification import identify, reading
 from napari_deconv.identification.mixture import before_looking
 from napari_deconv.identification.optics import MODES, Pupils
 from napari_deconv.training.blind_scenes import blurred, dead_leaves
@@ -146,6 +146,15 @@ def test_frames_vote(mean_psf):
     one = identify(frames[0], cutoff=0.2)
     assert found.expected_snr > one.expected_snr
     assert signal(found.psf, truth) > signal(mean_psf, truth)
+
+
+def test_no_more_is_expected_than_was_taught(monkeypatch):
+    """The weighing may say anything of an image unlike those it was taught with."""
+    told = (torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([80.0]))
+    monkeypatch.setattr(reading, "weighing", lambda: lambda facts: told)
+    found = identify(image_of(64)[0], cutoff=0.2)
+    assert found.expected_snr == 25
+    assert found.confidence < 1
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (61, 75), (50, 130)])

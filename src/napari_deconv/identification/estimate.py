@@ -28,6 +28,8 @@ Answer = tuple[Mixture, float, float]
 SHAPE = (31, 31)
 # Candidates whose way round is looked at, and the least weight of one that is.
 _LOOKED_AT, SLIGHT = 6, 0.02
+# Signal to noise, dB, that is as good as any: the weighing was taught no better one.
+_CEILING = 25.0
 # Two PSFs nearer than this (squared difference over the square) are one.
 _SAME = 0.02
 
@@ -138,7 +140,7 @@ def answer(made: Estimates) -> Answer:
     with torch.no_grad():
         shares, reached = reading.weighing()(made.facts[None])
     chosen = mixture.together(list(zip(shares[0].tolist(), made.sources(model), strict=True)))
-    expected = float(reached)
+    expected = min(float(reached), _CEILING)
     return chosen, expected, confidence_of(expected, made.before)
 
 

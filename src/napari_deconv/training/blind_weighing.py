@@ -9,7 +9,7 @@ import torch
 from napari_deconv.identification.estimate import estimates
 from napari_deconv.identification.optics import pupils
 from napari_deconv.identification.spectrum import CUTOFF, spectrum_of
-from napari_deconv.networks.weighing import CEILING, Weighing
+from napari_deconv.networks.weighing import Weighing
 from napari_deconv.training.blind_views import SHAPE, decibels, view
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 NAMES = ("fit", "network", "before")
 STEPS = 800
 _RATE, _DECAY = 1e-2, 3e-2
-# Relative squared error below which a smaller one matters little.
-_LEAST = 10 ** (-CEILING / 10)
+# Relative squared error below which a smaller one matters little: 25 dB.
+_LEAST = 0.003
 # What a PSF is worse than the mean of all counts by so much more: who knew nothing would do better.
 _HARM = 0.5
 
