@@ -1,6 +1,6 @@
 """Automatic iterations against those that an oracle, who knows the truth, would choose.
 
-    python benchmarks/stopping.py [--seeds 3] [--photons 5 20 100 500 5000] [--margin NATS]
+    python benchmarks/stopping.py [--seeds 3] [--photons 5 20 100 500 5000]
 
 Phantoms of 256 x 256 pixels are blurred and recorded, then restored by plain Richardson-Lucy, step
 by step; the oracle stops where the estimate is nearest to the truth. What the automatic choice and
@@ -29,7 +29,6 @@ import torch
 
 import napari_deconv as nd
 from napari_deconv.assessment import snr
-from napari_deconv.engine import stopping
 from napari_deconv.methods.richardson_lucy import richardson_lucy
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.simulation.phantoms import beads, filaments, nuclei
@@ -59,10 +58,7 @@ def main() -> None:
     parser.add_argument("--samplings", nargs="+", choices=SAMPLINGS, default=list(SAMPLINGS))
     parser.add_argument("--acceleration", default="auto")
     parser.add_argument("--verbose", action="store_true", help="tell every case")
-    parser.add_argument("--margin", type=float, help="nats that are no evidence, to try others")
     arguments = parser.parse_args()
-    if arguments.margin is not None:
-        stopping.NO_EVIDENCE = arguments.margin
     figures: dict[str, Any] = {}
     for camera in arguments.cameras:
         cases = [

@@ -34,6 +34,7 @@ from napari_deconv.parameters import (
 )
 
 __all__ = [
+    "PLAIN_STEPS",
     "Advanced",
     "Auto",
     "Chosen",
@@ -111,6 +112,8 @@ class FoundPsf:
     record: Mapping[str, Any]
 
 
+# Most steps where they are short: without momentum, detail comes some ten times later.
+PLAIN_STEPS = 500
 # How a dock presents the methods, in this order.
 Group = Literal["fast", "linear", "statistical", "sparse", "learned"]
 
@@ -174,6 +177,9 @@ class Method(Entry):
     schedule
         Steps that it takes where their number is automatic, as a function of its parameters, for
         a method that plans them ahead; the others are told when to stop.
+    most
+        Most steps that an automatic number may come to, as a function of its parameters: more for
+        plain steps than for those with momentum.
     warning
         What anyone who uses it has to know, in plain words; empty for most.
     finds_psf
@@ -196,6 +202,7 @@ class Method(Entry):
     floats: Callable[[Mapping[str, Any], Sequence[int], str], float] | None = None
     seconds: Callable[[Mapping[str, Any], Sequence[int], str], tuple[float, float]] | None = None
     schedule: Callable[[Mapping[str, Any]], int] | None = None
+    most: Callable[[Mapping[str, Any]], int] = lambda _: 100
     warning: str = ""
     finds_psf: Callable[..., FoundPsf] | None = None
     finding: Callable[[Mapping[str, Any], int], float] | None = None
@@ -254,6 +261,7 @@ def method(
     floats: Callable[[Mapping[str, Any], Sequence[int], str], float] | None = None,
     seconds: Callable[[Mapping[str, Any], Sequence[int], str], tuple[float, float]] | None = None,
     schedule: Callable[[Mapping[str, Any]], int] | None = None,
+    most: Callable[[Mapping[str, Any]], int] = lambda _: 100,
     warning: str = "",
     finds_psf: Callable[..., FoundPsf] | None = None,
     finding: Callable[[Mapping[str, Any], int], float] | None = None,
@@ -278,6 +286,7 @@ def method(
             floats,
             seconds,
             schedule,
+            most,
             warning,
             finds_psf,
             finding,

@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 import napari_deconv as nd
+from napari_deconv.assessment.noise import Noise
 from napari_deconv.engine.statistics import Statistics
-from napari_deconv.engine.stopping import HeldOut
+from napari_deconv.engine.stopping import HeldOut, HeldOutPhotons
+from napari_deconv.operators.convolution import Convolution
 from napari_deconv.simulation.phantoms import filaments
 
 
-def figures(iteration, held_out, misfit=None):
-    return Statistics(iteration=iteration, seconds=0.0, held_out=held_out, misfit=misfit)
+def figures(iteration, held_out, misfit=None, explained=None):
+    explained = held_out if explained is None else explained
+    return Statistics(
+        iteration=iteration, seconds=0.0, held_out=held_out, explained=explained, misfit=misfit
+    )
 
 
 def test_stops_where_the_residual_is_smaller_than_noise_and_error_together():
     rule = HeldOut(100)
     assert rule.enough(figures(1, 1.0, misfit=3.0)) is None
-    assert rule.enough(figures(2, 2.0, misfit=1.0)) is None
-    assert rule.enough(figures(3, 3.0, misfit=0.8)) == 3
+    assert rule.enough(figures(2, 2.0, misfit=0.8)) is None
+    assert rule.enough(figures(3, 3.0, misfit=0.45)) == 3
 
 
 def test_goes_on_as_long_as_photons_are_predicted_better():
     rule = HeldOut(100)
     assert all(rule.enough(figures(i, float(i))) is None for i in range(1, 50))
+
+
+@pytest.mark.parametrize(("likeliest", "clearest"), [(6, 20), (20, 6)])
+def test_the_earlier_of_the_two_figures_decides(likeliest, clearest):
+    rule = HeldOut(100)
+    for i in range(1, 100):
+        found = rule.enough(
+            figures(i, -((i - likeliest) ** 2), explained=-((i - clearest) ** 2) / 100)
+        )
+        if found is not None:
+            break
+    assert found == 6
+    # The later one is not waited for.
+    assert i == 6 + 15 + 1
+
+
+def test_likelihoods_that_cannot_be_told_apart_are_the_same():
+    rule = HeldOut(100)
+    found = [rule.enough(figures(i, -abs(i - 9) * 0.009, explained=float(i))) for i in range(1, 40)]
+    assert next(each for each in found if each) == 7
 
 
 def gaussian_psf(sigma):
@@ -50,3 +77,21 @@ def test_leaves_alone_what_the_psf_s_error_may_have_made():
     (trusting, many), (wary, few) = restored(0.0), restored(0.01)
     assert few < many
     assert trusting < 0.005 < wary < 0.015
+
+
+def test_deblurred_photons_are_explained_best_by_the_truth():
+    """Though a sharper and noisier object predicts the image about as well."""
+    truth = 200 * filaments((96, 96), seed=2).astype(np.float32)
+    blur = Convolution(gaussian_psf(2.0), truth.shape)
+    object_ = blur.extend(torch.from_numpy(truth))
+    clean = blur(object_).clone() + 5
+    aside = np.random.default_rng(1).poisson(0.1 * clean.numpy()).astype(np.float32)
+    photons = HeldOutPhotons(torch.from_numpy(aside), blur, Noise(1.0, 0.0, 0.0))
+    floor, noise = torch.tensor(5.0), torch.randn(object_.shape)
+    right = photons.explained(clean - 5, floor)
+    assert right > 0
+    for wrong in (object_ + 20 * noise, 0.9 * object_, object_ * 0 + object_.mean()):
+        assert photons.explained(blur(wrong).clone(), floor) < right
+    # Of photons alone, in whatever unit the image is.
+    again = HeldOutPhotons(torch.from_numpy(aside), blur, Noise(3.0, 50.0, 0.0))
+    assert again.explained(3 * clean, torch.tensor(50.0)) == pytest.approx(right, rel=1e-3)

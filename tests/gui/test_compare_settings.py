@@ -56,7 +56,7 @@ def test_automatic_and_the_best_are_marked(opened):
     for index, cell in enumerate(opened.cells):
         assert f"{results[index].parameters['iterations']} iterations" in cell.words.text()
         assert cell.picture.pixmap() is not None
-        assert "log-likelihood" in cell.toolTip()
+        assert "photons it was not shown" in cell.toolTip()
     assert results[3].parameters["iterations"] == 2 * found
     scores = {index: result.score for index, result in results.items()}
     best = max(scores, key=scores.get)

@@ -123,7 +123,7 @@ def test_automatic_iterations_show_their_curve(dock, filled, settle):
     dock.strip.run.click()
     settle(dock)
     curve = dock.strip.curves
-    assert curve.figure == "held_out"
+    assert curve.figure == "explained"
     assert len(curve.points) > 3
     taken = filled.layers[-1].metadata[KEY]["iterations"]
     assert curve.stop == taken

@@ -12,7 +12,7 @@ from napari_deconv.widgets.curve import Decades
 from napari_deconv.widgets.curves import Curves
 
 pytestmark = pytest.mark.gui
-HELD_OUT = [Statistics(i, 0.1 * i, held_out=-((i - 5) ** 2)) for i in range(1, 9)]
+HELD_OUT = [Statistics(i, 0.1 * i, explained=-((i - 5) ** 2)) for i in range(1, 9)]
 STRENGTH = Chosen.among(0.02, (0.003, 0.01, 0.03, 0.1), (1, 3, 4, 2), "held-out likelihood")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # What is counted on where the number of steps is automatic, by held-out photons and, at most, until
 # hardly anything changes; and of tries where a strength is.
 _TYPICAL_ITERATIONS, _TYPICAL_UNTIL_CLOSE = 50, 80
-_TYPICAL_TRIES = 6
+_TYPICAL_TRIES = 8
 
 
 def forecast(problem: Problem, device: device, budget: float, *, to_file: bool = False) -> Forecast:
@@ -75,10 +75,10 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
     wanted = [method.parameters[name] for name, v in problem.parameters.items() if v == "auto"]
     if any(each.auto is not None and each.auto.needs_data for each in wanted):
         seconds += on_region(REPRESENTATIVE, 0)
-    # A rule that watches held-out photons projects once more a step.
+    # A rule that watches held-out photons projects once more a step, and deblurs them.
     planned = method.schedule is not None
     watched = automatic and not planned and rule == "held-out"
-    dearer = 1.5 if watched else 1.0
+    dearer = 1.8 if watched else 1.0
     for each in wanted:
         if each.search is None:
             continue

@@ -17,7 +17,7 @@ from napari_deconv.engine.details import Details, Step
 from napari_deconv.engine.exchange import Store, begins_flat, flat_levels
 from napari_deconv.engine.forecast import forecast
 from napari_deconv.engine.memory import SHARE
-from napari_deconv.engine.options import OF_ITERATIONS, stopping_rule
+from napari_deconv.engine.options import OF_ITERATIONS, most_iterations, stopping_rule
 from napari_deconv.engine.problem import Problem
 from napari_deconv.engine.provenance import digest, plain, provenance
 from napari_deconv.engine.strength import StrengthSearch
@@ -202,7 +202,8 @@ class Job:
                 goal = problem.method.schedule(parameters)
                 reason = "that many are the method's own plan"
             elif stopping_rule(problem.method, options) == "relative-change" and alone:
-                goal, tolerance = options.max_iterations, options.tolerance
+                goal = most_iterations(problem.method, parameters, options)
+                tolerance = options.tolerance
                 reason = f"{goal} is the most that was allowed"
             else:
                 trial = Trial(problem, parameters, noise, self._device)
@@ -405,10 +406,9 @@ class Job:
 
     def _count(self, trial: Trial) -> Iterator[Step]:
         """Show the steps of a trial, and keep what it found."""
-        most = self._problem.options.max_iterations
         for run in trial.steps():
             self.details.trial = run.statistics
-            taken, last = run.iteration, run.statistics[-1]
+            taken, last, most = run.iteration, run.statistics[-1], trial.most
             yield Step("Finding the number of iterations", taken, most, taken / most, last)
 
     def _go_on(self, piece: Piece, iterations: int) -> Iterator[Step]:

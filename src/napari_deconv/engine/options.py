@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.registry import Advanced, Range, Unit, parameters_of
+from napari_deconv.registry import PLAIN_STEPS, Advanced, Range, Unit, parameters_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_deconv.registry import Method, Parameter
 
 
@@ -28,7 +30,8 @@ class Options:
         Relative change of the estimate at which that rule stops; a method that measures how far
         it is from its result has to come as close as that, too.
     max_iterations
-        Most steps that automatic iterations may take.
+        Most steps that automatic iterations may take. Automatic is 100; 500 for plain steps, which
+        get on slowly, and where held-out photons decide and psf_error is 0.
     borders
         What lies beyond the image: more of the object, which the PSF lets shine in (extended), its
         mirror image (reflect), the opposite side (circular), or nothing (zero).
@@ -77,7 +80,7 @@ class Options:
     iterations: Annotated[int | Literal["auto"], Range(1, 10000)] = "auto"
     stopping: Annotated[Literal["auto", "held-out", "relative-change"], Advanced()] = "auto"
     tolerance: Annotated[float, Range(1e-8, 0.5, logarithmic=True), Advanced()] = 1e-3
-    max_iterations: Annotated[int, Range(1, 10000), Advanced()] = 100
+    max_iterations: Annotated[int | Literal["auto"], Range(1, 10000), Advanced()] = "auto"
     borders: Annotated[Literal["extended", "reflect", "circular", "zero"], Advanced()] = "extended"
     spacing: Annotated[tuple[float, ...] | None, Range(1e-6, 1e6), Unit("um")] = None
     psf_spacing: Annotated[tuple[float, ...] | None, Range(1e-6, 1e6), Unit("um")] = None
@@ -106,6 +109,15 @@ def stopping_rule(method: Method, options: Options) -> str:
     if options.stopping != "auto":
         return options.stopping
     return "relative-change" if method.converges else "held-out"
+
+
+def most_iterations(method: Method, parameters: Mapping[str, Any], options: Options) -> int:
+    """Return the most steps that automatic iterations may take."""
+    if options.max_iterations != "auto":
+        return options.max_iterations
+    # Where the PSF is exact, nothing but noise sets an end to what photons tell.
+    exact = options.psf_error == 0 and stopping_rule(method, options) == "held-out"
+    return PLAIN_STEPS if exact else method.most(parameters)
 
 
 # Only a method that takes steps can be told how many.

@@ -26,6 +26,7 @@ from napari_deconv.engine.plan import Demand, choose_tiles, on_grid, reads_beyon
 from napari_deconv.engine.run import Run
 from napari_deconv.engine.source import Beyond, Source
 from napari_deconv.engine.statistics import effective_offset
+from napari_deconv.engine.stopping import HeldOutPhotons
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.operators.convolution import Convolution, grid_shape
 from napari_deconv.operators.product_convolution import ProductConvolution
@@ -262,22 +263,22 @@ class Problem:
         device: device,
         *,
         rule: Rule | None = None,
-        held_out: tuple[NDArray[np.float32], float] | None = None,
+        held_out: NDArray[np.float32] | None = None,
     ) -> Run:
-        """Set the method to work on a block."""
+        """Set the method to work on a block; a rule may watch what was held out of it."""
         import torch
 
         data, floor, gone = self.as_wanted(block, noise)
         noise = replace(noise, offset=noise.offset - gone)
         model = torch.as_tensor(floor, dtype=torch.float32).to(device)
-        aside = None
+        blur, aside = self.blur(block, data.shape, device), None
         if held_out is not None:
-            aside = (torch.from_numpy(held_out[0]).to(device), held_out[1])
+            aside = HeldOutPhotons(torch.from_numpy(held_out).to(device), blur, noise)
         return Run(
             self.method,
             dict(parameters) | self.context(model, noise),
             torch.from_numpy(data).to(device),
-            self.blur(block, data.shape, device),
+            blur,
             floor=model,
             noise=noise,
             rule=rule,

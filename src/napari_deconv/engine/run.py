@@ -5,12 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.engine.statistics import (
-    Statistics,
-    held_out_likelihood,
-    misfit,
-    uncertain_misfit,
-)
+from napari_deconv.engine.statistics import Statistics, misfit, uncertain_misfit
 from napari_deconv.operators.slabs import total
 
 if TYPE_CHECKING:
@@ -21,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
-    from napari_deconv.engine.stopping import Rule
+    from napari_deconv.engine.stopping import HeldOutPhotons, Rule
     from napari_deconv.operators.convolution import Convolution
     from napari_deconv.registry import Method
 
@@ -49,7 +44,7 @@ class Run:
         Reads the figures of every step; without it they are measured only now and then, so that
         they cost little.
     held_out
-        Photons set aside for the rule, and the share of all that they are.
+        Photons set aside for the rule.
     psf_error
         How far the blur may be wrong, relative to the light.
     predicts
@@ -66,7 +61,7 @@ class Run:
         floor: Tensor,
         noise: Noise,
         rule: Rule | None = None,
-        held_out: tuple[Tensor, float] | None = None,
+        held_out: HeldOutPhotons | None = None,
         psf_error: float = 0.0,
         predicts: bool = True,
     ) -> None:
@@ -145,12 +140,15 @@ class Run:
             return
         started = time.perf_counter()
         if self._held_out is not None:
-            photons, share = self._held_out
-            figures.held_out = held_out_likelihood(
-                photons, prediction, self.floor, self.noise, share
-            )
+            figures.held_out = self._held_out.likelihood(prediction, self.floor)
+            figures.explained = self._held_out.explained(prediction, self.floor)
             figures.misfit, share = uncertain_misfit(
-                self.data, prediction, self.floor, self.noise, self._psf_error, share
+                self.data,
+                prediction,
+                self.floor,
+                self.noise,
+                self._psf_error,
+                self._held_out.share,
             )
             if share < 0.5:
                 # Where noise is the larger, the photons that were held out know better.

@@ -44,6 +44,8 @@ class Statistics:
         ``mean((y - p)^2 / variance)``: about 1 when the residual is noise and nothing else.
     held_out
         Log-likelihood of the held-out photons, per voxel.
+    explained
+        How much of them is explained when deblurred, in photons squared per voxel.
     misfit
         Chi-squared of the photons that were kept, with the variance of noise and of the PSF's own
         error, where that is the larger; measured while others are held out.
@@ -60,6 +62,7 @@ class Statistics:
     deviance: float | None = None
     chi_squared: float | None = None
     held_out: float | None = None
+    explained: float | None = None
     misfit: float | None = None
     residual: float | None = None
     terms: Mapping[str, float] | None = None

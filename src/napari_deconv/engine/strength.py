@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.statistics import HELD_OUT_SHARE, LEAST_MISFIT, uncertain_misfit
+from napari_deconv.engine.options import most_iterations, stopping_rule
+from napari_deconv.engine.statistics import LEAST_MISFIT, uncertain_misfit
 from napari_deconv.engine.stein import SMALL, expected_error, more_noise
-from napari_deconv.engine.stopping import NO_EVIDENCE, HeldOut, RelativeChange, split_photons
+from napari_deconv.engine.stopping import HeldOut, RelativeChange, split_photons
 from napari_deconv.engine.trial import resolve_parameters
 from napari_deconv.registry import Chosen, methods
 
@@ -37,12 +37,12 @@ class StrengthSearch:
     """Tries strengths on a lively region.
 
     It climbs from the middle of the bounds, half a decade at a time, until the error that Stein's
-    estimate expects rises on both sides, looks half as far away on both sides of the best, and
-    takes the top of the parabola through the best three. A job that stops by photons set aside is
-    judged by their likelihood instead, and the largest strength is taken that cannot be told
-    from the best. Where the PSF is not quite the image's own, an estimate that explains the PSF's
-    errors as well looks best; so the strength is raised until the residual is no smaller than noise
-    and the PSF's error together (Morozov's discrepancy principle).
+    estimate expects rises on both sides, looks half and a quarter as far away on both sides of the
+    best, and takes the top of the parabola through the best three. A job that stops by photons set
+    aside is judged by how much of them it explains. Where the PSF is not quite the image's own, an
+    estimate that explains the PSF's errors as well looks best; so the strength is raised until the
+    residual is no smaller than noise and the PSF's error together (Morozov's discrepancy
+    principle).
 
     Parameters
     ----------
@@ -120,18 +120,19 @@ class StrengthSearch:
             if best == place:
                 break
             place = best
-        # A narrow top may lie between.
-        for side in (-_STRIDE / 2, _STRIDE / 2):
-            if low < place + side < high:
-                yield from self._try(place + side)
-        place = max(self._scores, key=lambda key: self._scores[key])
+        # A narrow top may lie between, or the foot of a cliff, of which no parabola tells.
+        for stride in (_STRIDE / 2, _STRIDE / 4):
+            for side in (-stride, stride):
+                if low < place + side < high:
+                    yield from self._try(place + side)
+            place = max(self._scores, key=lambda key: self._scores[key])
         while place < high and self._misfits.get(place, 1.0) < LEAST_MISFIT:
             place = min(place + _STRIDE, high)
             if place not in self._scores:
                 yield from self._try(place)
         values = sorted(self._scores)
         scores = [self._scores[value] for value in values]
-        best = _top(values, scores, NO_EVIDENCE / self._held_out.size if self._watched else 0.0)
+        best = _top(values, scores)
         if self._misfits:
             best = max(best, _crossing(values, [self._misfits[value] for value in values]))
         if not self._watched:
@@ -141,7 +142,7 @@ class StrengthSearch:
             10**best,
             [10**value for value in values],
             scores,
-            "log-likelihood of held-out photons, per voxel"
+            "held-out photons explained, squared, per voxel"
             if self._watched
             else "expected squared error above the least, negative",
         )
@@ -149,15 +150,15 @@ class StrengthSearch:
     def _try(self, place: float) -> Iterator[tuple[int, Run]]:
         """Restore with one strength, and score it."""
         options = self._problem.options
+        steps = most_iterations(self._problem.method, self._parameters, options)
         if self._watched:
             rule = HeldOut(self._block.data.size)
-            run = yield from self._run(place, self._block, options.max_iterations, rule)
-            scores = [s.held_out for s in run.statistics if s.held_out is not None]
+            run = yield from self._run(place, self._block, steps, rule)
+            scores = [s.explained for s in run.statistics if s.explained is not None]
             self._scores[place] = max(scores)
             run.close()
             return
-        asked = options.iterations
-        steps, close = options.max_iterations, None
+        asked, close = options.iterations, None
         if asked == "auto":
             close = RelativeChange(options.tolerance)
         else:
@@ -186,7 +187,7 @@ class StrengthSearch:
             self._noise,
             self._device,
             rule=rule,
-            held_out=(self._held_out, HELD_OUT_SHARE) if self._watched else None,
+            held_out=self._held_out if self._watched else None,
         )
         number = len(self._scores) + 1
         while run.enough is None and run.iteration < steps and run.advance():
@@ -212,19 +213,12 @@ def _crossing(places: list[float], misfits: list[float]) -> float:
     return places[0]
 
 
-def _top(places: list[float], scores: list[float], margin: float) -> float:
-    """Return the top of the parabola through the best place and its neighbours.
-
-    Or rather the strongest place that is lower by no more than the margin: what cannot be told
-    apart is decided for the simpler estimate, since noise costs more than a little smoothness.
-    """
+def _top(places: list[float], scores: list[float]) -> float:
+    """Return the top of the parabola through the best place and its neighbours."""
     best = scores.index(max(scores))
     if not 0 < best < len(places) - 1:
         return places[best]
     (a, b, c), (x, y, z) = places[best - 1 : best + 2], scores[best - 1 : best + 2]
     left, right = (y - x) / (b - a), (z - y) / (c - b)
     bend = (left - right) / (c - a)
-    if bend <= 0:
-        return b
-    top = (a + b) / 2 + left / (2 * bend)
-    return min(top + math.sqrt(margin / bend), c)
+    return (a + b) / 2 + left / (2 * bend) if bend > 0 else b

@@ -16,8 +16,7 @@ from napari_deconv.engine.job import Job
 from napari_deconv.engine.kernels import psfs_of
 from napari_deconv.engine.options import OF_ITERATIONS, parameters_for
 from napari_deconv.engine.settings import Setting, multiplied
-from napari_deconv.engine.statistics import HELD_OUT_SHARE, held_out_likelihood
-from napari_deconv.engine.stopping import split_photons
+from napari_deconv.engine.stopping import HeldOutPhotons, split_photons
 from napari_deconv.errors import DeconvolutionError, InputError, ParameterError
 from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.registry import check_parameters, find, methods
@@ -51,8 +50,8 @@ class SweepResult:
     seconds
         How long it took.
     score
-        Log-likelihood per voxel of a tenth of the photons, which the same setting was not shown;
-        the higher, the better. None when it was not measured.
+        How much it explains of a tenth of the photons, which the same setting was not shown, in
+        photons squared per voxel; the higher, the better. None when it was not measured.
     error
         Why there is no result, in plain words; empty when there is one.
     """
@@ -221,7 +220,7 @@ class Sweep:
     def _score(
         self, job: Job, method: str, options: Mapping[str, Any]
     ) -> Generator[Step, None, float | None]:
-        """Restore most of the photons with the same numbers; return how well the rest is told."""
+        """Restore most photons with the same numbers; return how much of the rest is explained."""
         if self._split is None:
             details = job.details
             noise = Noise(details.gain, details.offset, details.read_noise)
@@ -230,7 +229,7 @@ class Sweep:
         kept, held_out, noise = self._split
         again = Job(kept, method, self._psf, region=self._region, **options)
         yield from _steps(again)
-        return _likelihood(again, held_out[self._region], noise)
+        return _explained(again, held_out[self._region], noise)
 
     def _shown(self, result: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the plane of a result that is shown."""
@@ -241,7 +240,7 @@ class Sweep:
 
 
 def best_of(results: Iterable[SweepResult]) -> SweepResult | None:
-    """Return the result that tells the photons best that it was not shown."""
+    """Return the result that explains most of the photons that it was not shown."""
     judged = [each for each in results if each.score is not None and math.isfinite(each.score)]
     return max(judged, key=lambda each: each.score or 0.0, default=None)
 
@@ -305,10 +304,8 @@ def _steps(job: Job) -> Iterator[Step]:
         yield from steps
 
 
-def _likelihood(job: Job, held_out: NDArray[np.float32], noise: Noise) -> float | None:
-    """Return how likely a finished job's estimate makes photons of its region, per voxel."""
-    import torch
-
+def _explained(job: Job, held_out: NDArray[np.float32], noise: Noise) -> float | None:
+    """Return how much of its region's photons a finished job's estimate explains."""
     piece = job._piece
     if piece is None or piece.run.estimate is None:
         return None
@@ -318,10 +315,8 @@ def _likelihood(job: Job, held_out: NDArray[np.float32], noise: Noise) -> float 
     floor = run.floor[inner] if run.floor.ndim else run.floor
     # What was subtracted from the image beforehand belongs to what is predicted for it.
     gone = job.details.offset - run.noise.offset
-    total = (prediction + floor + gone).contiguous()
-    nothing = torch.zeros((), device=total.device)
     photons = run.on_device(np.ascontiguousarray(held_out))
-    return held_out_likelihood(photons, total, nothing, noise, HELD_OUT_SHARE)
+    return HeldOutPhotons(photons, run.blur, noise).explained(prediction, floor + gone)
 
 
 def _key(setting: Setting) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.engine.options import stopping_rule
-from napari_deconv.engine.statistics import HELD_OUT_SHARE
+from napari_deconv.engine.options import most_iterations, stopping_rule
 from napari_deconv.engine.stopping import HeldOut, RelativeChange, split_photons
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ class Trial:
     ----------
     iterations
         The number found, once :meth:`steps` has come to its end.
+    most
+        The most that it may be.
     reason
         Why, in words.
     """
@@ -62,7 +63,7 @@ class Trial:
         self, problem: Problem, parameters: dict[str, Any], noise: Noise, device: device
     ) -> None:
         options = problem.options
-        self.iterations, self._most = 1, options.max_iterations
+        self.iterations, self.most = 1, most_iterations(problem.method, parameters, options)
         block = problem.block(*problem.representative)
         self._rule: HeldOut | RelativeChange
         if stopping_rule(problem.method, options) == "relative-change":
@@ -70,7 +71,7 @@ class Trial:
             self._rule = RelativeChange(options.tolerance)
             self._run = problem.start(block, parameters, noise, device, rule=self._rule)
             return
-        self.reason = "they predict the held-out photons best"
+        self.reason = "they explain held-out photons best"
         self._rule = HeldOut(block.data.size)
         # What the method takes for zero must not be held against it.
         data = block.data.clip(min=0) if "background" in problem.method.parameters else block.data
@@ -82,13 +83,13 @@ class Trial:
             noise,
             device,
             rule=self._rule,
-            held_out=(held_out, HELD_OUT_SHARE),
+            held_out=held_out,
         )
 
     def steps(self) -> Iterator[Run]:
         """Yield the trial run after each step."""
         run = self._run
-        while run.enough is None and run.iteration < self._most and run.advance():
+        while run.enough is None and run.iteration < self.most and run.advance():
             yield run
         run.finish()
         run.close()
@@ -96,5 +97,5 @@ class Trial:
             self.iterations = run.enough
         else:
             self.iterations = self._rule.best if isinstance(self._rule, HeldOut) else run.iteration
-            if self.iterations >= self._most - 1:
-                self.reason = f"{self._most} is the most that was allowed"
+            if self.iterations >= self.most - 1:
+                self.reason = f"{self.most} is the most that was allowed"

@@ -72,7 +72,7 @@ def plug_and_play(
     iterations: Annotated[int, Range(1, 10000)] = 15,
     denoiser: DenoiserName = "wavelet",
     strength: Annotated[
-        float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(2e-2, 2.0)
+        float | Literal["auto"], Range(1e-8, 1e2, logarithmic=True), Search(5e-3, 8.0)
     ] = "auto",
     scheme: Annotated[Literal["half-quadratic", "admm", "ista"], Advanced()] = "half-quadratic",
     positive: Annotated[bool, Advanced()] = True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.operators.back_projector import wiener_butterworth
 from napari_deconv.operators.slabs import inner, slabs, total
-from napari_deconv.registry import Advanced, Auto, Range, Unit, method
+from napari_deconv.registry import PLAIN_STEPS, Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +32,11 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
     return {"none": 1.0, "nesterov": 2.0, "biggs-andrews": 5.0}[kind], 0.0
 
 
+def _most(parameters: Mapping[str, Any]) -> int:
+    plain = parameters["acceleration"] == "none" and parameters["projector"] == "matched"
+    return PLAIN_STEPS if plain else 100
+
+
 @method(
     "richardson-lucy",
     title="Richardson-Lucy",
@@ -43,6 +48,7 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
         "Snyder et al. 1993, doi:10.1364/JOSAA.10.001014",
         "Guo et al. 2020, doi:10.1038/s41587-020-0560-x",
     ],
+    most=_most,
     arrays=_arrays,
 )
 def richardson_lucy(

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 ITERATIONS = "iterations"
 # What to draw of the iterations, the first that was measured; and what it is.
 _FIGURES = {
-    "held_out": "held-out log-likelihood",
+    "explained": "explained of held-out photons",
     "deviance": "deviance per voxel",
     "relative_change": "relative change",
 }
 _OF_ITERATIONS = (
-    "How well each iteration explains the image. Held-out: a tenth of the photons is set aside, "
-    "and the more likely an estimate makes them, the better; beyond the maximum, noise is fitted. "
-    "The dashed line marks the number of iterations taken."
+    "How well each iteration explains the image. Held-out: a tenth of the photons is set aside; "
+    "the more an estimate explains of them, both deblurred, the better. Beyond the top, noise is "
+    "fitted. The dashed line marks the number of iterations taken: the top, or before it, where "
+    "they are likeliest or nothing but the PSF's error is left."
 )
 _OF_CHOICES = (
     "What was tried to find this number, and how good each was: the higher, the better. The dashed "

@@ -305,7 +305,7 @@ def tooltip(result: SweepResult) -> str:
     ]
     if result.score is not None:
         lines.append(
-            f"log-likelihood of photons it was not shown: {result.score:.5g} per voxel "
+            f"explained of photons it was not shown: {result.score:.5g} squared per voxel "
             "(higher is better)"
         )
     return f"<qt>{'<br>'.join(lines)}</qt>"

@@ -1,0 +1,63 @@
+"""An image's errors as errors of the object: deblurred as far as the blur lets light through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.spectra import spectral_inner
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_deconv.operators.convolution import Convolution
+
+# Share of an image's length that fades, half of it at each end. What is cut off there is seen at
+# all frequencies, and deblurring would take it for fine errors: without fading, on actin,
+# Landweber's iteration was stopped at the double of its best step.
+_FADING = 0.2
+
+
+class Deblurred:
+    r"""Measures an image's errors as errors of the object.
+
+    .. math:: \langle W a, W b \rangle, \qquad |W| = \frac{|H|}{|H|^2 + \epsilon}
+
+    where the image fades towards its borders, unless it goes on there at its other side.
+
+    Parameters
+    ----------
+    blur
+        The forward model H; of one that varies the mean OTF is taken.
+    width
+        :math:`\epsilon`, as a share of the largest :math:`|H|^2`: where the blur passes less of a
+        wave's power, its errors do not count.
+    """
+
+    def __init__(self, blur: Convolution, width: float) -> None:
+        power = blur.otf.abs().square_()
+        self._blur = blur
+        self._window = power.sqrt().div_(power.add_(width * float(power.max())))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the half spectrum of an image's errors, deblurred."""
+        import torch
+        from scipy.signal.windows import tukey
+
+        faded = values
+        for axis, (length, border) in enumerate(zip(values.shape, self._blur.borders, strict=True)):
+            if border == "circular":
+                continue
+            # Without the zeros at the very ends, so that one plane is not lost.
+            fade = tukey(length + 2, _FADING)[1:-1].astype(np.float32)
+            shape = [-1 if i == axis else 1 for i in range(values.ndim)]
+            faded = faded * torch.from_numpy(fade).to(values.device).reshape(shape)
+        spectrum: Tensor = torch.fft.rfftn(faded, s=self._blur.grid)
+        return spectrum.mul_(self._window)
+
+    def inner(self, first: Tensor, second: Tensor) -> float:
+        """Return the inner product of two such spectra."""
+        length, size = self._blur.grid[-1], float(np.prod(self._blur.grid))
+        return sum(spectral_inner(a, b, length) for a, b in slabs(first, second)) / size
