@@ -134,28 +134,31 @@ def test_without_positivity_the_result_may_be_negative(scene):
 
 @pytest.mark.parametrize("shape", [(128, 144), (24, 64, 64)])
 def test_automatic_is_near_the_best_and_beats_richardson_lucy(shape):
+    """Over three noises: of one small image chance alone may take half a dB."""
     # Smooth and dense, as most of what is stained is; sparse and thin is for Richardson-Lucy.
     truth = gaussian_filter(filaments(shape, count=20, seed=5), 2.5).astype(np.float32)
     psf = gaussian_psf((7, 13, 13)[-len(shape) :], 1.6)
-    image = nd.simulate(
-        truth, psf, photons=40, offset=0, read_noise=0, background_photons=2, seed=2
-    )
-    scale = float((image.mean() - 2) / truth.mean())
+    losses = []
+    for seed in (2, 3, 4):
+        image = nd.simulate(
+            truth, psf, photons=40, offset=0, read_noise=0, background_photons=2, seed=seed
+        )
+        scale = float((image.mean() - 2) / truth.mean())
 
-    def psnr(result):
-        return -10 * np.log10(np.mean((result / scale - truth) ** 2) / truth.max() ** 2)
+        def psnr(result, scale=scale):
+            return -10 * np.log10(np.mean((result / scale - truth) ** 2) / truth.max() ** 2)
 
-    result, details = nd.restore(image, "variational", psf, background=2.0, details=True)
-    choice = details.choices["strength"]
-    assert choice == details.parameters["strength"]
-    assert len(choice.values) >= 3
-    best = max(
-        psnr(nd.restore(image, "variational", psf, background=2.0, strength=s))
-        for s in choice.values
-    )
-    assert psnr(result) > best - 0.5
-    lucy = psnr(nd.restore(image, "richardson-lucy", psf, background=2.0))
-    assert psnr(result) > lucy
+        result, details = nd.restore(image, "variational", psf, background=2.0, details=True)
+        choice = details.choices["strength"]
+        assert choice == details.parameters["strength"]
+        assert len(choice.values) >= 3
+        best = max(
+            psnr(nd.restore(image, "variational", psf, background=2.0, strength=s))
+            for s in choice.values
+        )
+        losses.append(best - psnr(result))
+        assert psnr(result) > psnr(nd.restore(image, "richardson-lucy", psf, background=2.0))
+    assert np.mean(losses) < 0.5
 
 
 @pytest.mark.parametrize("prior", ["hessian", "nuclear-hessian", "tv"])
