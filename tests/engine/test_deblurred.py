@@ -17,7 +17,7 @@ PSF = gaussian_psf((9, 9), 1.4)
 
 
 def size(blur, values, width=1e-3):
-    deblurred = Deblurred(blur, width)
+    deblurred = Deblurred(blur, values.shape, width)
     spectrum = deblurred(values)
     return deblurred.inner(spectrum, spectrum)
 
@@ -49,7 +49,7 @@ def test_both_ways_of_inner_products_agree():
     """With the sum over a plain image, since the spectrum holds only half of the waves."""
     blur = Convolution(np.ones((1, 1)), SHAPE, borders="circular")
     first, second = torch.randn((2, *SHAPE), generator=torch.Generator().manual_seed(0))
-    deblurred = Deblurred(blur, 0.0)
+    deblurred = Deblurred(blur, SHAPE, 0.0)
     found = deblurred.inner(deblurred(first), deblurred(second))
     assert found == pytest.approx(float((first * second).sum()), rel=1e-4)
 
@@ -75,3 +75,13 @@ def test_circular_borders_do_not_fade():
     assert size(blur, spot) == pytest.approx(size(blur, middle), rel=1e-4)
     extended = Convolution(PSF, SHAPE, borders="extended")
     assert size(extended, spot) < 0.1 * size(extended, middle)
+
+
+def test_a_part_of_a_circular_image_fades_where_it_is_cut_off():
+    blur = Convolution(PSF, SHAPE, borders="circular")
+    part = torch.zeros((20, SHAPE[1]))
+    part[0, 0] = 1
+    middle = part.roll(10, 0)
+    # Along the other axis it is whole.
+    assert size(blur, middle) == pytest.approx(size(blur, middle.roll(24, 1)), rel=1e-4)
+    assert size(blur, part) < 0.5 * size(blur, middle)

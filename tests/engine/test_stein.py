@@ -44,7 +44,7 @@ def test_differences_of_errors_are_right_without_the_truth(blur, photons, gain):
     generator = np.random.default_rng(1)
     weights, noise = (1e-4, 3e-2, 1.0), Noise(gain, 0.0, 0.0)
     # As wide as it is at most, which it is for so much noise.
-    deblurred = Deblurred(blur, _WINDOWS[0])
+    deblurred = Deblurred(blur, SHAPE, _WINDOWS[0])
     told, true = [], []
     for seed in range(60):
         image = gain * generator.poisson(clean.numpy()).astype(np.float32)

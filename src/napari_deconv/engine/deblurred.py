@@ -10,6 +10,8 @@ from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.spectra import spectral_inner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from napari_deconv.operators.convolution import Convolution
@@ -31,33 +33,42 @@ class Deblurred:
     ----------
     blur
         The forward model H; of one that varies the mean OTF is taken.
+    shape
+        Of the image, or of the part of it that is looked at.
     width
         :math:`\epsilon`, as a share of the largest :math:`|H|^2`: where the blur passes less of a
         wave's power, its errors do not count.
     """
 
-    def __init__(self, blur: Convolution, width: float) -> None:
+    def __init__(self, blur: Convolution, shape: Sequence[int], width: float) -> None:
+        import torch
+        from scipy.signal.windows import tukey
+
         power = blur.otf.abs().square_()
-        self._blur = blur
+        self._grid = blur.grid
         self._window = power.sqrt().div_(power.add_(width * float(power.max())))
+        self._fades = []
+        for axis, (border, whole, length) in enumerate(
+            zip(blur.borders, blur.data_shape, shape, strict=True)
+        ):
+            if border == "circular" and length == whole:
+                continue
+            # Without the zeros at the very ends, so that one plane is not lost.
+            fade = torch.from_numpy(tukey(length + 2, _FADING)[1:-1].astype(np.float32))
+            along = [-1 if i == axis else 1 for i in range(len(shape))]
+            self._fades.append(fade.to(blur.device).reshape(along))
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the half spectrum of an image's errors, deblurred."""
         import torch
-        from scipy.signal.windows import tukey
 
-        faded = values
-        for axis, (length, border) in enumerate(zip(values.shape, self._blur.borders, strict=True)):
-            if border == "circular":
-                continue
-            # Without the zeros at the very ends, so that one plane is not lost.
-            fade = tukey(length + 2, _FADING)[1:-1].astype(np.float32)
-            shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-            faded = faded * torch.from_numpy(fade).to(values.device).reshape(shape)
-        spectrum: Tensor = torch.fft.rfftn(faded, s=self._blur.grid)
+        faded = values.clone()
+        for fade in self._fades:
+            faded.mul_(fade)
+        spectrum: Tensor = torch.fft.rfftn(faded, s=self._grid)
         return spectrum.mul_(self._window)
 
     def inner(self, first: Tensor, second: Tensor) -> float:
         """Return the inner product of two such spectra."""
-        length, size = self._blur.grid[-1], float(np.prod(self._blur.grid))
+        length, size = self._grid[-1], float(np.prod(self._grid))
         return sum(spectral_inner(a, b, length) for a, b in slabs(first, second)) / size

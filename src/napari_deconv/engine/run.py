@@ -5,7 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.engine.statistics import Statistics, misfit, uncertain_misfit
+from napari_deconv.engine.statistics import (
+    HELD_OUT_SHARE,
+    Statistics,
+    misfit,
+    uncertain_misfit,
+)
 from napari_deconv.operators.slabs import total
 
 if TYPE_CHECKING:
@@ -148,7 +153,7 @@ class Run:
                 self.floor,
                 self.noise,
                 self._psf_error,
-                self._held_out.share,
+                HELD_OUT_SHARE,
             )
             if share < 0.5:
                 # Where noise is the larger, the photons that were held out know better.

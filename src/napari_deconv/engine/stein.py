@@ -70,7 +70,7 @@ def expected_error(
         The forward model H; of one that varies the mean OTF is taken.
     """
     share = total(noise.square()) / max(total((data - data.mean()).square_()), 1e-30)
-    deblurred = Deblurred(blur, max(min(share, _WINDOWS[0]), _WINDOWS[1]))
+    deblurred = Deblurred(blur, data.shape, max(min(share, _WINDOWS[0]), _WINDOWS[1]))
     residual = deblurred(data - prediction)
     followed = deblurred.inner(deblurred(noise), deblurred(response))
     return (deblurred.inner(residual, residual) + 2 * followed) / data.numel()

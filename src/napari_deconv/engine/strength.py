@@ -154,8 +154,9 @@ class StrengthSearch:
         if self._watched:
             rule = HeldOut(self._block.data.size)
             run = yield from self._run(place, self._block, steps, rule)
-            scores = [s.explained for s in run.statistics if s.explained is not None]
-            self._scores[place] = max(scores)
+            # Of the step that will be taken, whatever later ones explain.
+            explained = [s.explained for s in run.statistics if s.explained is not None]
+            self._scores[place] = explained[rule.best - 1]
             run.close()
             return
         asked, close = options.iterations, None

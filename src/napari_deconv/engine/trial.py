@@ -66,12 +66,12 @@ class Trial:
         self.iterations, self.most = 1, most_iterations(problem.method, parameters, options)
         block = problem.block(*problem.representative)
         self._rule: HeldOut | RelativeChange
+        self.reason = ""
         if stopping_rule(problem.method, options) == "relative-change":
             self.reason = "then a step changes the estimate by less than the tolerance"
             self._rule = RelativeChange(options.tolerance)
             self._run = problem.start(block, parameters, noise, device, rule=self._rule)
             return
-        self.reason = "they explain held-out photons best"
         self._rule = HeldOut(block.data.size)
         # What the method takes for zero must not be held against it.
         data = block.data.clip(min=0) if "background" in problem.method.parameters else block.data
@@ -93,6 +93,8 @@ class Trial:
             yield run
         run.finish()
         run.close()
+        if isinstance(self._rule, HeldOut):
+            self.reason = self._rule.reason
         if run.enough is not None:
             self.iterations = run.enough
         else:
