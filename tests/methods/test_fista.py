@@ -100,7 +100,7 @@ def test_fista_ends_where_the_gradient_is_balanced(borders, wavelet):
     data, blur, _ = problem(borders=borders, shape=(20, 24), kind="spots", sigma=0.8)
     level, strength = typical_level(data, blur, {}), 0.1
     options = {"positive": False, "cycle_spinning": False, "wavelet": wavelet}
-    x = last(run(fista, data, blur, 1000, strength=strength, **options))
+    x = last(run(fista, data, blur, 2000, strength=strength, **options))
     w = WaveletTransform(blur.object_shape, wavelet, dtype=x.dtype)
     force = w.forward(blur.adjoint(data - blur(x)) / level)
     detail = w.forward(x)

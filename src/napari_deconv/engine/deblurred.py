@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deconv.operators.fading import fades
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.spectra import spectral_inner
 
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
 
     from napari_deconv.operators.convolution import Convolution
 
-# Share of an image's length that fades, half of it at each end. What is cut off there is seen at
-# all frequencies, and deblurring would take it for fine errors: without fading, on actin,
-# Landweber's iteration was stopped at the double of its best step.
+# Share of an image's length that fades. Without, on actin, Landweber's iteration was stopped at the
+# double of its best step.
 _FADING = 0.2
 
 
@@ -41,22 +41,10 @@ class Deblurred:
     """
 
     def __init__(self, blur: Convolution, shape: Sequence[int], width: float) -> None:
-        import torch
-        from scipy.signal.windows import tukey
-
         power = blur.otf.abs().square_()
         self._grid = blur.grid
         self._window = power.sqrt().div_(power.add_(width * float(power.max())))
-        self._fades = []
-        for axis, (border, whole, length) in enumerate(
-            zip(blur.borders, blur.data_shape, shape, strict=True)
-        ):
-            if border == "circular" and length == whole:
-                continue
-            # Without the zeros at the very ends, so that one plane is not lost.
-            fade = torch.from_numpy(tukey(length + 2, _FADING)[1:-1].astype(np.float32))
-            along = [-1 if i == axis else 1 for i in range(len(shape))]
-            self._fades.append(fade.to(blur.device).reshape(along))
+        self._fades = fades(blur, shape, _FADING)
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the half spectrum of an image's errors, deblurred."""

@@ -179,7 +179,7 @@ class Source:
         """Return one block of one frame as float32, in the slices that :meth:`outer` gave.
 
         With ``margins`` the image repeats itself, but for a margin of so many voxels along each
-        axis in which it fades from the mirror image at one border to that at the other.
+        axis that leads from what is at one border straight to what is at the other.
         """
         inside = all(p.start >= 0 and p.stop <= n for p, n in zip(outer, self._limits, strict=True))
         if margins is not None and not inside:
@@ -224,12 +224,10 @@ def _fade(
     As the forward model's ``periodic`` has it.
     """
     position = position % (length + margin)
-    within = position < length
-    behind = np.where(within, 0, position - length)
-    first = np.where(within, position, _mapped(behind - margin, length, "reflect"))
-    second = np.where(within, position, _mapped(length + behind, length, "reflect"))
-    ramp = (1 + np.cos((behind + 1) * (np.pi / (margin + 1)))) / 2
-    return first, second, ramp.astype(np.float32)
+    behind = position - length + 1
+    first = np.minimum(position, length - 1)
+    second = np.where(behind > 0, 0, position)
+    return first, second, (behind.clip(min=0) / (margin + 1)).astype(np.float32)
 
 
 def _runs(places: NDArray[np.intp]) -> list[tuple[slice, slice]]:

@@ -166,7 +166,7 @@ class StrengthSearch:
             steps = int(asked)
         run = yield from self._run(place, self._block, steps, close)
         prediction = _prediction(run)
-        if run.statistics[-1].chi_squared is not None:
+        if options.psf_error and run.statistics[-1].chi_squared is not None:
             self._misfits[place], _ = uncertain_misfit(
                 run.data, prediction - run.floor, run.floor, run.noise, options.psf_error
             )

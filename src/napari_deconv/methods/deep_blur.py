@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import FileError, ParameterError
+from napari_deconv.methods._powers import seen
 from napari_deconv.methods._precision import fastest
 from napari_deconv.operators.inverse import inverse_of
 from napari_deconv.registry import (
@@ -63,9 +64,8 @@ def _scale(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> fl
     middle = float(calm.mean())
     light = max(middle - float(parameters["offset"]), 0.0)
     variance = float(parameters["gain"]) * light + float(parameters["read_noise"]) ** 2
-    spectrum = blur.spectrum(calm - middle)
     passed = (blur.otf.real.square() + blur.otf.imag.square()).clamp_(min=_PASSED)
-    excess = spectrum.real.square() + spectrum.imag.square() - variance * math.prod(blur.grid)
+    excess = seen(calm, blur).sub_(variance * math.prod(blur.grid))
     excess = excess.div_(passed).mul_(passed > _PASSED)
     # Half a spectrum shows every frequency once, but for its first and last column.
     total = 2 * float(excess.sum()) - float(excess[..., 0].sum() + excess[..., -1].sum())

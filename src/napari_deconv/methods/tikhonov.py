@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.methods._powers import HALO, least_error
+from napari_deconv.methods._least_error import least_error
+from napari_deconv.methods._shells import HALO
 from napari_deconv.operators.spectra import penalty_power, regularised_inverse
 from napari_deconv.registry import Auto, Range, method
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.methods._powers import HALO, least_error, measure, on_grid
-from napari_deconv.methods._rehearsal import rehearse
+from napari_deconv.methods._least_error import least_error, ratios
+from napari_deconv.methods._shells import HALO, on_grid
 from napari_deconv.operators.slabs import total
 from napari_deconv.operators.spectra import penalty_power, regularised_inverse
 from napari_deconv.registry import Advanced, Auto, Range, Unit, method, never
@@ -33,8 +33,7 @@ def _ratio(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> fl
 def _profile(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> tuple[float, ...]:
     if parameters["spectrum"] != "radial":
         return (1.0,)
-    powers = measure(rehearse(data, blur))
-    return tuple(float(ratio) for ratio in powers.noise / powers.signal)
+    return tuple(float(ratio) for ratio in ratios(data, blur))
 
 
 def _is_radial(parameters: Mapping[str, Any]) -> bool:
@@ -93,9 +92,9 @@ def wiener(
         each frequency, a factor on it: larger is smoother. Automatic takes what is measured, or
         the one ratio for all frequencies that makes the expected error least.
     profile
-        The ratio of a radial spectrum at the highest frequency and at every half octave below it.
-        Automatic measures it: the object's power from what the image has beyond noise, and in the
-        noise, beside the camera's, what the borders hide.
+        The ratio of a radial spectrum at the highest frequency and at every eighth of an octave
+        below it. Automatic measures it: the object's power from what the image has beyond noise,
+        and in the noise, beside the camera's, what the borders hide.
     level
         Intensity about which the object varies, where the spectrum is radial; automatic takes the
         image's mean, which the result then has as well.

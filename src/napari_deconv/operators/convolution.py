@@ -207,10 +207,10 @@ class Convolution:
         return self.periodic(data)[_corner(self.object_shape)].clone()
 
     def periodic(self, data: Tensor) -> Tensor:
-        """Extend data smoothly to ``grid``, so that it repeats without a step.
+        """Extend data to ``grid``, so that it repeats without a step.
 
-        The margin fades from the mirror image at one border to the mirror image at the other:
-        what a direct filter, which knows only circular convolution, needs to see.
+        The margin leads from what is at one border straight to what is at the other: what a
+        direct filter, which knows only circular convolution, needs to see.
         """
         import torch
 
@@ -355,7 +355,7 @@ def _wrapped(
 
 
 def _make_periodic(extended: Tensor, data: Tensor) -> None:
-    """Write data into the corner of a larger array, and a smooth margin behind it."""
+    """Write data into the corner of a larger array, and behind it a way back to its beginning."""
     import torch
 
     extended[_corner(data.shape)] = data
@@ -365,16 +365,10 @@ def _make_periodic(extended: Tensor, data: Tensor) -> None:
             continue
         # The axes before this one have their margins already.
         done = extended[(*[slice(None)] * (axis + 1), *_corner(data.shape[axis + 1 :]))]
-        index = torch.arange(margin, device=data.device)
-        if margin <= length:
-            after = done.narrow(axis, length - margin, margin).flip(axis)
-            before = done.narrow(axis, 0, margin).flip(axis)
-        else:
-            after = done.index_select(axis, _reflected(length + index, length))
-            before = done.index_select(axis, _reflected(index - margin, length))
-        ramp = (1 + torch.cos((index + 1) * (torch.pi / (margin + 1)))) / 2
-        ramp = ramp.to(data.dtype).reshape([-1 if i == axis else 1 for i in range(data.ndim)])
-        done.narrow(axis, length, margin).copy_(before.lerp_(after, ramp))
+        share = torch.arange(1, margin + 1, dtype=data.dtype, device=data.device) / (margin + 1)
+        last, first = done.narrow(axis, length - 1, 1), done.narrow(axis, 0, 1)
+        along = [-1 if i == axis else 1 for i in range(data.ndim)]
+        done.narrow(axis, length, margin).copy_(torch.lerp(last, first, share.reshape(along)))
 
 
 def _corner(shape: Sequence[int]) -> tuple[slice, ...]:

@@ -139,8 +139,7 @@ class EndToEnd(nn.Module):
 def wiener(features: Tensor, blur: Convolution, noise: float) -> Tensor:
     """Return features deconvolved by ``conj(H) / (|H|^2 + n / s)``, with their own power s.
 
-    The features are mirrored into the margin of the operator's grid, so that they repeat without
-    a step.
+    In the margin of the operator's grid the features lead back to their beginning.
     """
     padded = torch.stack([blur.periodic(each) for each in features])
     power = (features.var((1, 2)) - noise).clamp(min=1e-3 * float(features.var()) + 1e-9)
