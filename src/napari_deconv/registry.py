@@ -34,7 +34,7 @@ from napari_deconv.parameters import (
 )
 
 __all__ = [
-    "PLAIN_STEPS",
+    "SLOW_STEPS",
     "Advanced",
     "Auto",
     "Chosen",
@@ -112,8 +112,8 @@ class FoundPsf:
     record: Mapping[str, Any]
 
 
-# Most steps where they are short: without momentum, detail comes some ten times later.
-PLAIN_STEPS = 500
+# Most steps of a method that gets on slowly: without momentum, detail comes some ten times later.
+SLOW_STEPS = 500
 # How a dock presents the methods, in this order.
 Group = Literal["fast", "linear", "statistical", "sparse", "learned"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from napari_deconv.registry import PLAIN_STEPS, Advanced, Range, Unit, parameters_of
+from napari_deconv.registry import SLOW_STEPS, Advanced, Range, Unit, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,9 @@ class Options:
         Relative change of the estimate at which that rule stops; a method that measures how far
         it is from its result has to come as close as that, too.
     max_iterations
-        Most steps that automatic iterations may take. Automatic is 100; 500 for plain steps, which
-        get on slowly, and where held-out photons decide and psf_error is 0.
+        Most steps that automatic iterations may take. Automatic is 100; 500 for plain steps and
+        Tikhonov-Miller's, which get on slowly, and where held-out photons decide and psf_error is
+        0.
     borders
         What lies beyond the image: more of the object, which the PSF lets shine in (extended), its
         mirror image (reflect), the opposite side (circular), or nothing (zero).
@@ -117,7 +118,7 @@ def most_iterations(method: Method, parameters: Mapping[str, Any], options: Opti
         return options.max_iterations
     # Where the PSF is exact, nothing but noise sets an end to what photons tell.
     exact = options.psf_error == 0 and stopping_rule(method, options) == "held-out"
-    return PLAIN_STEPS if exact else method.most(parameters)
+    return SLOW_STEPS if exact else method.most(parameters)
 
 
 # Only a method that takes steps can be told how many.

@@ -30,7 +30,7 @@ def resolve_parameters(
     automatic = [entries[name] for name, value in parameters.items() if value == "auto"]
     automatic = [entry for entry in automatic if entry.search is None or entry.auto is not None]
     resolved = dict(parameters)
-    asked = {"iterations": problem.options.iterations}
+    asked = {"iterations": problem.options.iterations, "psf_error": problem.options.psf_error}
     looks: dict[bool, tuple[Block, Tensor, dict[str, Any]]] = {}
     for entry in automatic:
         assert entry.auto is not None, f"{entry.name} of {problem.method.id} cannot be automatic"

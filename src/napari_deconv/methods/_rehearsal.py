@@ -64,6 +64,7 @@ class Rehearsal:
         penalty: Penalty,
         lower: float,
         upper: float,
+        psf_error: float,
     ) -> Chosen:
         """Return the strength with which ``restore(data, blur, strength)`` finds the stand-in best.
 
@@ -75,8 +76,10 @@ class Rehearsal:
             What the strength weighs, for cross-validation to tell where to begin to look.
         lower, upper
             Bounds of the strength.
+        psf_error
+            How far the PSF may be wrong, relative to the light, which counts as noise.
         """
-        truth, simulated = self._simulated()
+        truth, simulated = self._simulated(psf_error)
         spread = total((truth - truth.mean()).square_())
         lacking = self._lacking(penalty)
 
@@ -96,12 +99,12 @@ class Rehearsal:
             "signal to noise in a rehearsal, in dB",
         )
 
-    def _simulated(self) -> tuple[Tensor, Tensor]:
+    def _simulated(self, psf_error: float) -> tuple[Tensor, Tensor]:
         """Return the object within the image, and a noisy image of it and its mirror images.
 
         What Richardson-Lucy piles up beyond the border explains the light that comes in, not how
-        much structure there is. Of the noise that the stand-in follows nothing is left in the
-        residual; it is made as large as all of it.
+        much structure there is. Of the noise and the PSF's error that the stand-in follows, nothing
+        is left in the residual; it is made as large as all of both.
         """
         import torch
 
@@ -110,7 +113,8 @@ class Rehearsal:
         signs = torch.randint(2, image.shape, generator=torch.Generator().manual_seed(0))
         residual = self.data - self.prediction
         left = total(residual.square()) / residual.numel()
-        size = max(1.0, (self.noise / max(left, 1e-30)) ** 0.5)
+        error = psf_error**2 * total(self.prediction.square()) / residual.numel()
+        size = max(1.0, ((self.noise + error) / max(left, 1e-30)) ** 0.5)
         return inside, image + residual.mul_(size * (2 * signs - 1).to(image.device))
 
     def _lacking(self, penalty: Penalty) -> Callable[[float], float]:

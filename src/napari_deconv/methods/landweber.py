@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.spectra import is_circular
-from napari_deconv.registry import PLAIN_STEPS, Advanced, Range, method
+from napari_deconv.registry import SLOW_STEPS, Advanced, Range, method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     title="Landweber",
     group="linear",
     cites=["Landweber 1951, doi:10.2307/2372313"],
-    most=lambda _: PLAIN_STEPS,
+    most=lambda _: SLOW_STEPS,
     arrays=lambda _: (3.0, 0.0),
 )
 def landweber(

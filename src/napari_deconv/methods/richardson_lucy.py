@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.operators.back_projector import wiener_butterworth
 from napari_deconv.operators.slabs import inner, slabs, total
-from napari_deconv.registry import PLAIN_STEPS, Advanced, Auto, Range, Unit, method
+from napari_deconv.registry import SLOW_STEPS, Advanced, Auto, Range, Unit, method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def _arrays(parameters: Mapping[str, Any]) -> tuple[float, float]:
 
 def _most(parameters: Mapping[str, Any]) -> int:
     plain = parameters["acceleration"] == "none" and parameters["projector"] == "matched"
-    return PLAIN_STEPS if plain else 100
+    return SLOW_STEPS if plain else 100
 
 
 @method(

@@ -15,7 +15,7 @@ from napari_deconv.operators.spectra import (
     regularised_inverse,
 )
 from napari_deconv.operators.torus import energy, product, project_back, windowed_steps
-from napari_deconv.registry import PLAIN_STEPS, Advanced, Auto, Range, method
+from napari_deconv.registry import SLOW_STEPS, Advanced, Auto, Range, method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +44,8 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
         return estimate
 
     rehearsal = rehearse(data, blur, steps=200, until_noise=True)
-    return rehearsal.choose(restore, parameters["penalty"], 1e-12, 1e3)
+    error = float(parameters["psf_error"])
+    return rehearsal.choose(restore, parameters["penalty"], 1e-12, 1e3, error)
 
 
 @method(
@@ -58,7 +59,7 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
     ],
     converges=True,
     # Where light comes in from beyond the border, the last decibel takes hundreds.
-    most=lambda _: PLAIN_STEPS,
+    most=lambda _: SLOW_STEPS,
     arrays=lambda _: (4.0, 0.0),
 )
 def tikhonov_miller(
