@@ -6,19 +6,12 @@ import torch
 
 import napari_deconv as nd
 from napari_deconv.assessment import scale_invariant_snr
-from napari_deconv.methods._rehearsal import _mirrored, rehearse
+from napari_deconv.methods._rehearsal import rehearse
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.simulation.imaging import convolve
 from napari_deconv.simulation.phantoms import filaments
 
 SPACING = (0.25, 0.1, 0.1)
-
-
-def test_an_object_goes_on_as_its_mirror_image_on_each_side():
-    found = _mirrored(torch.tensor([1.0, 2, 3, 4]), (8,))
-    assert found.tolist() == [1, 2, 3, 4, 4, 3, 2, 1]
-    # Even where there is more beyond than within.
-    assert _mirrored(torch.tensor([1.0, 2]), (7,)).tolist() == [1, 2, 2, 1, 2, 2, 1]
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 Cross-validation finds the strength that predicts the *image* best, and asks for white noise. The
 object's best strength is another one: a filter with too little of it still predicts the image
 well, and whatever shines in from beyond the border is no white noise. So a quick Richardson-Lucy
-estimate stands in for the object, and goes on beyond the image like its mirror image. The forward
-model blurs it, true borders included, and the image's own residual, with its signs drawn at random,
-is the noise (a "wild" bootstrap: Wu 1986, doi:10.1214/aos/1176350142). The strength that restores
-it best is taken for the image, with regard to what the image shows and the stand-in lacks.
+estimate stands in for the object. The forward model blurs it, true borders included, and the
+image's own residual, with its signs drawn at random, is the noise (a "wild" bootstrap: Wu 1986,
+doi:10.1214/aos/1176350142). The strength that restores it best is taken for the image, with regard
+to what the image shows and the stand-in lacks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_deconv.operators.spectra import cross_validated_weight, gather, pena
 from napari_deconv.registry import Chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -79,7 +79,7 @@ class Rehearsal:
         psf_error
             How far the PSF may be wrong, relative to the light, which counts as noise.
         """
-        truth, simulated = self._simulated(psf_error)
+        truth, simulated = self.blur.crop(self.stand_in), self._simulated(psf_error)
         spread = total((truth - truth.mean()).square_())
         lacking = self._lacking(penalty)
 
@@ -99,23 +99,20 @@ class Rehearsal:
             "signal to noise in a rehearsal, in dB",
         )
 
-    def _simulated(self, psf_error: float) -> tuple[Tensor, Tensor]:
-        """Return the object within the image, and a noisy image of it and its mirror images.
+    def _simulated(self, psf_error: float) -> Tensor:
+        """Return an image of the stand-in with noise.
 
-        What Richardson-Lucy piles up beyond the border explains the light that comes in, not how
-        much structure there is. Of the noise and the PSF's error that the stand-in follows, nothing
-        is left in the residual; it is made as large as all of both.
+        Of the noise and the PSF's error that the stand-in follows, nothing is left in the residual;
+        it is made as large as all of both.
         """
         import torch
 
-        inside = self.blur.crop(self.stand_in)
-        image = self.blur(_mirrored(inside, self.blur.object_shape))
-        signs = torch.randint(2, image.shape, generator=torch.Generator().manual_seed(0))
         residual = self.data - self.prediction
         left = total(residual.square()) / residual.numel()
         error = psf_error**2 * total(self.prediction.square()) / residual.numel()
         size = max(1.0, ((self.noise + error) / max(left, 1e-30)) ** 0.5)
-        return inside, image + residual.mul_(size * (2 * signs - 1).to(image.device))
+        signs = torch.randint(2, residual.shape, generator=torch.Generator().manual_seed(0))
+        return residual.mul_(size * (2 * signs - 1).to(residual.device)).add_(self.prediction)
 
     def _lacking(self, penalty: Penalty) -> Callable[[float], float]:
         """Return what a filter of any weight takes away of the power that the stand-in lacks."""
@@ -181,19 +178,6 @@ def rehearse(
             break
     blur.observer = None
     return Rehearsal(data, blur, noise, stand_in, blur(stand_in))
-
-
-def _mirrored(inside: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return an object that goes on beyond the image like its mirror image, on each side."""
-    import torch
-
-    for axis, (length, whole) in enumerate(zip(inside.shape, shape, strict=True)):
-        place = torch.arange(whole, device=inside.device)
-        # The grid's end lies before its beginning.
-        place[(length + whole) // 2 :] -= whole
-        place %= 2 * length
-        inside = inside.index_select(axis, place.minimum(2 * length - 1 - place))
-    return inside
 
 
 def _noise(data: Tensor) -> float:
