@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
-    del parameters
-    return least_error(data, blur, "laplacian", 1e-12, 1e3)
+    return least_error(data, blur, "laplacian", 1e-12, 1e3, float(parameters["psf_error"]))
 
 
 @method(

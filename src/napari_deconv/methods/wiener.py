@@ -27,13 +27,13 @@ def _spectrum(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
 def _ratio(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
     if parameters["spectrum"] == "radial":
         return 1.0
-    return least_error(data, blur, "identity", 1e-12, 1e3)
+    return least_error(data, blur, "identity", 1e-12, 1e3, float(parameters["psf_error"]))
 
 
 def _profile(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> tuple[float, ...]:
     if parameters["spectrum"] != "radial":
         return (1.0,)
-    return tuple(float(ratio) for ratio in ratios(data, blur))
+    return tuple(float(ratio) for ratio in ratios(data, blur, float(parameters["psf_error"])))
 
 
 def _is_radial(parameters: Mapping[str, Any]) -> bool:
