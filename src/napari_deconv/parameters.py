@@ -78,9 +78,9 @@ class Auto:
 
     The engine calls it once for the whole image before the method runs, so that tiles agree
     and the record tells the value that was used. Among the parameters, ``iterations`` is what
-    the user asked for, ``"auto"`` included. Data and blur are None unless ``needs_data``, and the
-    blur, which takes time to make, is where ``needs_blur`` says of the parameters that it is of no
-    use.
+    the user asked for, ``"auto"`` included, and ``psf_error`` is the engine's option. Data and blur
+    are None unless ``needs_data``, and the blur, which takes time to make, is where ``needs_blur``
+    says of the parameters that it is of no use.
     """
 
     resolve: Callable[[Any, Any, Mapping[str, Any]], Any]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.assessment.noise import Noise
+from napari_deconv.engine.options import Options
 from napari_deconv.engine.provenance import digest
 from napari_deconv.operators import fft
 from napari_deconv.operators.convolution import Convolution, grid_shape
@@ -304,7 +305,8 @@ def _measured(
     parameters = {name: p.default for name, p in method.parameters.items()} | dict(choices)
     for name, parameter in method.parameters.items():
         if parameters[name] == "auto" and parameter.auto is not None:
-            parameters[name] = parameter.auto.resolve(data, blur, parameters)
+            known = {"psf_error": Options().psf_error} | parameters
+            parameters[name] = parameter.auto.resolve(data, blur, known)
         if parameters[name] == "auto" and parameter.search is not None:
             parameters[name] = math.sqrt(parameter.search.lower * parameter.search.upper)
     choose = lap()
