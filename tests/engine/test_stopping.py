@@ -133,10 +133,11 @@ def test_steps_are_counted_for_the_object_where_the_image_ends():
         ("richardson-lucy", {"acceleration": "none", "projector": "matched"}, 500),
         ("richardson-lucy", {"acceleration": "none", "projector": "wiener-butterworth"}, 100),
         ("landweber", {}, 500),
+        ("tikhonov-miller", {}, 500),
         ("nnls", {}, 100),
     ],
 )
-def test_plain_steps_and_exact_psfs_may_take_longer(method, given, most):
+def test_slow_steps_and_exact_psfs_may_take_longer(method, given, most):
     entry = nd.methods()[method]
     assert most_iterations(entry, given, Options()) == most
     assert most_iterations(entry, given, Options(psf_error=0)) == 500

@@ -204,7 +204,7 @@ def test_automatic_is_as_good_as_the_best(name, noise):
 
 @pytest.mark.parametrize("name", REGULARISED)
 def test_what_the_borders_hide_counts_within_the_image_alone(name):
-    """A wide PSF lets much in. Counted in the margin as well, it costs up to 0.6 dB here."""
+    """A wide PSF lets much in. Counted in the margin as well, it costs 0.32 to 0.51 dB here."""
     rng = np.random.default_rng(6)
     # Patches with sharp edges, as in photographs.
     truth = np.round(2 * gaussian_filter(rng.standard_normal((176, 176)), 6) * 6) / 2
@@ -228,7 +228,22 @@ def test_what_the_borders_hide_counts_within_the_image_alone(name):
         )
         for e in np.arange(-1.5, 1.5, 0.25)
     )
-    assert decibels(found, truth[inside]) > best - 0.3
+    # Wiener's ratios are told in shells, which are few for so small an image.
+    assert decibels(found, truth[inside]) > best - (0.3 if name == "wiener" else 0.2)
+
+
+@pytest.mark.parametrize("name", REGULARISED)
+def test_a_doubtful_psf_asks_for_more_strength(name):
+    """An image without noise, and a PSF that is too wide, with which it cannot be explained."""
+    image, _, _ = scene(0.0)
+    psf = gaussian_psf((17, 17), 2.6)
+    strengths = []
+    for error in (0.0, 0.01):
+        _, details = nd.restore(image, name, psf, details=True, psf_error=error)
+        told = details.parameters
+        # Of a radial spectrum, that of the finest waves, for which there is nothing but noise.
+        strengths.append(told["profile"][0] if name == "wiener" else told["strength"])
+    assert strengths[1] > 1.5 * strengths[0]
 
 
 @pytest.mark.parametrize("unit", [4096.0, 1e12])

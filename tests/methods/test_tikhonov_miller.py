@@ -165,3 +165,16 @@ def test_automatic_is_as_good_as_the_best(noise):
         for e in np.arange(-7, 1.1, 0.5)
     )
     assert decibels(found, truth) > best - 0.3
+
+
+def test_a_doubtful_psf_asks_for_more_strength():
+    """An image without noise, and a PSF that is a tenth too narrow: all of it can be explained."""
+    image, _, _ = scene(0.0)
+    psf = gaussian_psf((17, 17), 1.8)
+    strengths = [
+        nd.restore(image, "tikhonov-miller", psf, details=True, psf_error=error)[1].parameters[
+            "strength"
+        ]
+        for error in (0.0, 0.01)
+    ]
+    assert strengths[1] > 3 * strengths[0]

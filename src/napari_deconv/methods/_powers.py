@@ -34,12 +34,9 @@ def object_power(data: Tensor, blur: Convolution) -> NDArray[np.float64]:
     beyond noise. From coarse to fine it may only fall: much of it where hardly anything is
     transmitted is no evidence.
     """
-    shells, transfer = Shells(blur), blur.otf.abs().square_()
     power = seen(data, blur)
-    noise = quietest(power, blur.grid)
-    found = shells.sums(power.sub_(noise).mul_(transfer))
-    fit = shells.sums(transfer.square_()).clip(min=1e-300)
-    level = np.maximum(found, _FLOOR * noise * np.sqrt(fit)).clip(min=1e-300) / fit
+    shells, found, chance = _fitted(power, quietest(power, blur.grid), blur)
+    level = np.maximum(found, _FLOOR * chance).clip(min=1e-300)
     return shells.profile(np.minimum.accumulate(level[::-1])[::-1])
 
 
@@ -49,14 +46,24 @@ def unexplained_power(data: Tensor, prediction: Tensor, blur: Convolution) -> ND
     As for :func:`object_power`; whatever that one gets wrong of both alike drops out. It is no more
     than all there is.
     """
-    shells, transfer = Shells(blur), blur.otf.abs().square_()
     power = seen(data, blur)
     noise = quietest(power, blur.grid)
-    found = shells.sums(power.sub_(noise).sub_(seen(prediction, blur)).mul_(transfer))
-    fit = shells.sums(transfer.square_()).clip(min=1e-300)
-    sure = found > _SURE * noise * np.sqrt(fit)
-    level = shells.profile(np.where(sure, found / fit, 0.0).clip(min=1e-30))
+    shells, found, chance = _fitted(power.sub_(seen(prediction, blur)), noise, blur)
+    level = shells.profile(np.where(found > _SURE * chance, found, 0.0).clip(min=1e-30))
     return np.minimum(level, object_power(data, blur))
+
+
+def _fitted(
+    power: Tensor, noise: float, blur: Convolution
+) -> tuple[Shells, NDArray[np.float64], NDArray[np.float64]]:
+    """Return what an image has beyond noise as powers of the object, and what chance makes of it.
+
+    Both in each shell of frequencies that has any.
+    """
+    shells, transfer = Shells(blur), blur.otf.abs().square_()
+    found = shells.sums(power.sub_(noise).mul_(transfer))
+    fit = shells.sums(transfer.square_()).clip(min=1e-300)
+    return shells, found / fit, noise / np.sqrt(fit)
 
 
 def fitted_share(data: Tensor, blur: Convolution, noise: float) -> float:
@@ -66,6 +73,7 @@ def fitted_share(data: Tensor, blur: Convolution, noise: float) -> float:
     """
     signal = on_grid(object_power(data, blur), blur).mul_(blur.otf.abs().square_())
     passed = signal / (signal + max(noise, 1e-30) * math.prod(blur.grid))
+    # A mean over all frequencies, of which half are the others' mirrors.
     _, count, sums = gather(blur, passed.new_ones(()), passed.new_ones(()), passed)
     return float(sums.sum() / count.sum())
 

@@ -151,7 +151,7 @@ def rehearse(
     """
     from napari_deconv.methods.richardson_lucy import richardson_lucy
 
-    region = _typical(data, REGION)
+    region = _typical(data)
     data = data[region].contiguous()
     # Strengths have no unit, and squares of the brightest images are beyond float32.
     data = data / data.abs().max().clamp(min=1e-30)
@@ -187,13 +187,13 @@ def _noise(data: Tensor) -> float:
     return quietest(torch.fft.rfftn(data).abs().square_().div_(data.numel()), data.shape)
 
 
-def _typical(data: Tensor, voxels: int) -> tuple[slice, ...]:
-    """Return the region of so many voxels whose contrast is most like that of all of them.
+def _typical(data: Tensor) -> tuple[slice, ...]:
+    """Return the region of ``REGION`` voxels whose contrast is most like that of all of them.
 
     The last two axes are cut first.
     """
     size = list(data.shape)
-    while math.prod(size) > voxels:
+    while math.prod(size) > REGION:
         plane = size[-2:]
         axis = len(size) - 2 + plane.index(max(plane)) if max(plane) > 32 else 0
         size[axis] = -(-size[axis] // 2)
