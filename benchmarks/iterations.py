@@ -137,7 +137,8 @@ def measured(
         if parameters[name] == "auto" and parameter.search is not None:
             parameters[name] = math.sqrt(parameter.search.lower * parameter.search.upper)
         elif parameters[name] == "auto" and parameter.auto is not None:
-            parameters[name] = parameter.auto.resolve(image, blur, parameters)
+            known = parameters | {"psf_error": 0.01}
+            parameters[name] = parameter.auto.resolve(image, blur, known)
 
     def endless() -> Iterator[Any]:
         # A method that comes to its own end begins anew.

@@ -1,7 +1,7 @@
 """Small restoration problems with a known truth, for the tests of methods and engine."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import convolve, gaussian_filter
 from scipy.signal import fftconvolve
 
 
@@ -44,6 +44,19 @@ def scene(noise, shape=(96, 96), margin=16):
     image = fftconvolve(whole, psf, mode="same")[inside]
     image = image + rng.normal(0, noise * image.std(), image.shape)
     return image.astype(np.float32), whole[inside], psf
+
+
+def circular_scene(shape=(96, 96)):
+    """A sharp object, all of which shows: image without noise, truth, and an uneven PSF."""
+    rng = np.random.default_rng(5)
+    truth = np.zeros(shape)
+    truth[tuple(rng.integers(0, n, 150) for n in shape)] = rng.uniform(20, 100, 150)
+    truth = gaussian_filter(truth, 0.7, mode="wrap")
+    truth += 3 * gaussian_filter(rng.random(shape), 6, mode="wrap") ** 2
+    psf = rng.random((9, 9))
+    psf /= psf.sum()
+    image = convolve(truth, psf, mode="wrap")
+    return image.astype(np.float32), truth, psf
 
 
 def decibels(found, truth):

@@ -13,7 +13,15 @@ from napari_deconv.methods.tikhonov import tikhonov
 from napari_deconv.methods.tikhonov_miller import tikhonov_miller
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.gradients import hessian, hessian_adjoint, weights
-from problems import decibels, gaussian_psf, photographed, relative_rmse, scene, spots
+from problems import (
+    circular_scene,
+    decibels,
+    gaussian_psf,
+    photographed,
+    relative_rmse,
+    scene,
+    spots,
+)
 
 PSF = gaussian_psf((7, 9), (1.2, 1.6), shift=0.3)
 OBJECT = spots((40, 44))
@@ -165,6 +173,15 @@ def test_automatic_is_as_good_as_the_best(noise):
         for e in np.arange(-7, 1.1, 0.5)
     )
     assert decibels(found, truth) > best - 0.3
+
+
+def test_with_circular_borders_the_strength_is_the_direct_filters():
+    image, truth, psf = circular_scene()
+    options = {"borders": "circular", "psf_error": 0, "details": True}
+    found, own = nd.restore(image, "tikhonov-miller", psf, **options)
+    _, direct = nd.restore(image, "regularized-inverse", psf, **options)
+    assert own.parameters["strength"] == pytest.approx(direct.parameters["strength"])
+    assert decibels(found, truth) > 90
 
 
 def test_a_doubtful_psf_asks_for_more_strength():

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_deconv.methods._shells import Shells, on_grid
 from napari_deconv.operators.fading import fades
+from napari_deconv.operators.slabs import total
 from napari_deconv.operators.spectra import gather
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _FADING = 0.5
 _FLOOR = 0.3
 # What is beyond noise so many times what it leaves by chance is there.
 _SURE = 2.0
+# Power of rounding to float32, of an image and of each of its transform's steps, for its own.
+_ROUNDING = 2.0**-48 / 3
 
 
 def object_power(data: Tensor, blur: Convolution) -> NDArray[np.float64]:
@@ -35,7 +38,7 @@ def object_power(data: Tensor, blur: Convolution) -> NDArray[np.float64]:
     transmitted is no evidence.
     """
     power = seen(data, blur)
-    shells, found, chance = _fitted(power, quietest(power, blur.grid), blur)
+    shells, found, chance = _fitted(power, white_noise(power, blur), blur)
     level = np.maximum(found, _FLOOR * chance).clip(min=1e-300)
     return shells.profile(np.minimum.accumulate(level[::-1])[::-1])
 
@@ -47,7 +50,7 @@ def unexplained_power(data: Tensor, prediction: Tensor, blur: Convolution) -> ND
     than all there is.
     """
     power = seen(data, blur)
-    noise = quietest(power, blur.grid)
+    noise = white_noise(power, blur)
     shells, found, chance = _fitted(power.sub_(seen(prediction, blur)), noise, blur)
     level = shells.profile(np.where(found > _SURE * chance, found, 0.0).clip(min=1e-30))
     return np.minimum(level, object_power(data, blur))
@@ -94,15 +97,58 @@ def seen(image: Tensor, blur: Convolution) -> Tensor:
 
 
 def quietest(power: Tensor, grid: Sequence[int]) -> float:
-    """Return the power of white noise, as it shows where a half spectrum is quietest."""
+    """Return the mean power of that eighth of a half spectrum, by frequency, that has the least."""
     import torch
 
-    radius = torch.zeros((), device=power.device)
-    for axis, length in enumerate(grid):
-        half = axis == len(grid) - 1
-        cycles = (torch.fft.rfftfreq if half else torch.fft.fftfreq)(length, device=power.device)
-        shape = [-1 if i == axis else 1 for i in range(len(grid))]
-        radius = radius + cycles.square().reshape(shape)
+    cycles = [torch.fft.fftfreq(n, device=power.device) for n in grid[:-1]]
+    cycles.append(torch.fft.rfftfreq(grid[-1], device=power.device))
+    radius = sum((f.square() for f in torch.meshgrid(*cycles, indexing="ij")), power.new_zeros(()))
     # Of exponentially distributed numbers, the median is the mean times log(2).
-    parts = power.flatten()[radius.expand_as(power).flatten().argsort()].chunk(8)
-    return float(min(part.median() for part in parts)) / math.log(2)
+    parts = power.flatten()[radius.flatten().argsort()].chunk(8)
+    return min(float(part.median()) for part in parts) / math.log(2)
+
+
+def white_noise(power: Tensor, blur: Convolution) -> float:
+    """Return the power of an image's white noise, as its waves' powers show it.
+
+    It shows where they are quietest; but of a sharp object, waves of all lengths may be above it.
+    Then it shows among those that the blur passes least, by how much they depend on what it passes.
+    It is no less than that of rounding.
+
+    Parameters
+    ----------
+    power
+        Of each wave, as :func:`seen` returns it.
+    blur
+        The forward model, whose grid it is.
+    """
+    transfer = blur.otf.abs().square_().flatten()
+    least = transfer.argsort()[: -(-transfer.numel() // 8)]
+    passed, shown = (each[least].cpu().double().numpy() for each in (transfer, power.flatten()))
+    rounding = _ROUNDING * math.log2(math.prod(blur.grid)) * total(power) / power.numel()
+    return max(min(quietest(power, blur.grid), _constant_part(shown, passed)), rounding)
+
+
+def _constant_part(power: NDArray[np.float64], passed: NDArray[np.float64]) -> float:
+    """Return the likeliest n if powers are exponentially distributed about ``n + s passed``.
+
+    By weighted least squares, again and again, since the variance is the square of what is fitted.
+    """
+    scale = max(float(power.mean()), 1e-300)
+    power, passed = power / scale, passed / max(float(passed.mean()), 1e-300)
+    noise = signal = 0.5
+    for _ in range(40):
+        weight = (noise + signal * passed).clip(min=1e-100) ** -2
+        one, two, three = (float((weight * passed**i).sum()) for i in range(3))
+        right, left = float((weight * power).sum()), float((weight * passed * power).sum())
+        size = one * three - two * two
+        found = (right * three - left * two) / size if size > 0 else -1.0
+        slope = (left * one - right * two) / size if size > 0 else left / three
+        # Neither may be negative; where one would be, the other stands alone.
+        if found <= 0:
+            noise, signal = noise / 4, left / three
+        elif slope <= 0:
+            noise, signal = right / one, signal / 4
+        else:
+            noise, signal = found, slope
+    return noise * scale

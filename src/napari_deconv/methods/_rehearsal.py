@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from napari_deconv.methods._powers import fitted_share, quietest, unexplained_power
+from napari_deconv.methods._powers import (
+    fitted_share,
+    quietest,
+    seen,
+    unexplained_power,
+    white_noise,
+)
 from napari_deconv.methods._shells import on_grid
 from napari_deconv.operators.slabs import total
 from napari_deconv.operators.spectra import cross_validated_weight, gather, penalty_power
@@ -156,7 +162,7 @@ def rehearse(
     # Strengths have no unit, and squares of the brightest images are beyond float32.
     data = data / data.abs().max().clamp(min=1e-30)
     blur = blur.resized(data.shape, [piece.start for piece in region])
-    noise = _noise(data)
+    noise = _noise(data, blur)
     # A good fit follows some of the noise: 0.5 to 3 % in stacks, more than half in photographs.
     enough = (1 - fitted_share(data, blur, noise)) * noise if until_noise else 0.0
     misfits: list[float] = []
@@ -180,10 +186,13 @@ def rehearse(
     return Rehearsal(data, blur, noise, stand_in, blur(stand_in))
 
 
-def _noise(data: Tensor) -> float:
-    """Return the variance of white noise, as it shows where the spectrum is quietest."""
+def _noise(data: Tensor, blur: Convolution) -> float:
+    """Return the mean variance of white noise."""
     import torch
 
+    if tuple(data.shape) == tuple(blur.grid):
+        return white_noise(seen(data, blur), blur) / data.numel()
+    # Where a border has to fade, the noise of the middle would be told.
     return quietest(torch.fft.rfftn(data).abs().square_().div_(data.numel()), data.shape)
 
 

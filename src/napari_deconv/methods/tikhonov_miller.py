@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from napari_deconv.methods._least_error import least_error
 from napari_deconv.methods._rehearsal import rehearse
 from napari_deconv.operators.conjugate_gradients import conjugate_gradients
 from napari_deconv.operators.gradients import hessian, hessian_adjoint, weights
@@ -43,8 +44,10 @@ def _choose(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> f
                 break
         return estimate
 
-    rehearsal = rehearse(data, blur, steps=200, until_noise=True)
     error = float(parameters["psf_error"])
+    if is_torus(blur) and blur.data_shape == blur.grid:
+        return least_error(data, blur, parameters["penalty"], 1e-12, 1e3, error)
+    rehearsal = rehearse(data, blur, steps=200, until_noise=True)
     return rehearsal.choose(restore, parameters["penalty"], 1e-12, 1e3, error)
 
 
@@ -92,7 +95,8 @@ def tikhonov_miller(
         How many steps to take: more steps come closer to the one result.
     strength
         Weight of the penalty against the misfit: larger is smoother. Automatic begins with
-        generalised cross-validation and finds the best one in a rehearsal.
+        generalised cross-validation and finds the best one in a rehearsal; where every border is
+        circular it is the regularised inverse's.
     penalty
         What is kept small: the Laplacian, which leaves smooth structures alone and means the same
         whatever the depth of a voxel, or the object itself.
