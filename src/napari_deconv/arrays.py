@@ -11,6 +11,15 @@ from napari_deconv.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+# Brightest values between which every method gives the same whatever the unit: numbers of 32 bits
+# are squared on the way, and end at 1e38.
+_FAINTEST, _BRIGHTEST = 1e-12, 1e15
+
+
+def out_of_scale(low: float, high: float) -> bool:
+    """Whether an image with these least and largest values is too faint or bright for float32."""
+    return not _FAINTEST <= max(abs(low), abs(high)) <= _BRIGHTEST
+
 
 def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
     """Return ``image`` as float32 in native byte order, never writing to the array given.

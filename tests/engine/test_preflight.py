@@ -114,6 +114,8 @@ def test_few_photons_are_not_saturation(dtype):
         (lambda a: np.where(a == a.max(), np.nan, a), "NaN"),
         (lambda a: np.where(a == a.max(), np.inf, a), "infinite"),
         (lambda a: a * 0 + 3, "constant"),
+        (lambda a: a * 1e30, "values from"),
+        (lambda a: a * 1e-30, "values from"),
         (lambda a: a[:0], "no image"),
         (lambda a: a.astype(complex), "complex"),
     ],

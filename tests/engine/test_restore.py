@@ -178,6 +178,8 @@ def test_an_offset_that_is_found_is_where_the_noise_vanishes():
         (np.zeros((0, 44)), PSF, "empty"),
         (np.zeros((40, 44)), PSF, "constant"),
         (np.full((40, 44), 7, np.uint16), PSF, "constant"),
+        (IMAGE * 1e30, PSF, "between 1e-12 and 1e15. Multiply"),
+        (IMAGE * 1e-30, PSF, "between 1e-12 and 1e15. Multiply"),
         (np.zeros(44), PSF, "1 axis"),
         (IMAGE.astype(complex), PSF, "complex"),
         (np.array([["a", "b"]]), PSF, "grey values"),

@@ -86,6 +86,17 @@ def test_the_unit_of_intensity_does_not_matter(entry):
     np.testing.assert_allclose(other / 64, one, atol=5e-3 * np.abs(one).max())
 
 
+@pytest.mark.parametrize("brightest", [2e-12, 4e14])
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.id)
+def test_what_is_automatic_does_not_depend_on_it_either(entry, brightest):
+    image, psf = problem((36, 32))
+    one = nd.restore(image, entry.id, psf, **few(entry))
+    # A power of two: others round voxels, and groups of as bright ones would be other groups.
+    unit = np.float32(2.0 ** round(np.log2(brightest / image.max())))
+    other = nd.restore(unit * image, entry.id, psf, **few(entry))
+    np.testing.assert_allclose(other / unit, one, atol=1e-3 * np.abs(one).max())
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.id)
 def test_a_person_can_choose_it(entry):
     """A sentence on when to use it, its paper, and what each parameter does."""

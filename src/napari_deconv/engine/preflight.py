@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_deconv.arrays import out_of_scale
 from napari_deconv.errors import DeconvolutionError
 
 if TYPE_CHECKING:
@@ -163,6 +164,13 @@ def _values(image: Any) -> Light:
             "stop",
             f"the image is constant ({low:g})",
             "There is nothing to restore in it. Choose another layer.",
+        )
+    if out_of_scale(low, high):
+        return Light(
+            name,
+            "stop",
+            f"values from {low:g} to {high:g}",
+            "The largest has to be between 1e-12 and 1e15: multiply the image by a constant.",
         )
     if low < 0:
         share = float(np.mean(sample < 0))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_deconv.arrays import out_of_scale
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
 from napari_deconv.engine.exchange import plain_parameters
@@ -124,7 +125,7 @@ class Problem:
             self.parameters = plain_parameters(method, self.parameters, self.options.borders)
         self._sample = REPRESENTATIVE
         self._representative: tuple[tuple[int, ...], tuple[slice, ...]] | None = None
-        _refuse_constant(image)
+        _refuse_unfit(image)
         if isinstance(self.options.tiles, tuple) and len(self.options.tiles) != ndim:
             raise ParameterError(f"tiles {self.options.tiles} needs {ndim} numbers, one an axis.")
         self.notes: list[str] = []
@@ -511,9 +512,17 @@ def _sorted_out(method: Method, given: Mapping[str, Any]) -> tuple[Options, dict
     return options, {k: v for k, v in checked.items() if k not in common}, background
 
 
-def _refuse_constant(image: Any) -> None:
-    """Refuse an image in memory that shows nothing."""
-    if isinstance(image, np.ndarray) and image.size and image.min() == image.max():
+def _refuse_unfit(image: Any) -> None:
+    """Refuse an image in memory that shows nothing, or too large or small numbers."""
+    if not isinstance(image, np.ndarray) or not image.size:
+        return
+    low, high = image.min(), image.max()
+    if low == high:
         raise InputError(
-            f"The image is constant (every value is {image.flat[0]}): there is nothing to restore."
+            f"The image is constant (every value is {low}): there is nothing to restore."
+        )
+    if out_of_scale(float(low), float(high)):
+        raise InputError(
+            f"The image's values are from {low:g} to {high:g}; the largest has to be between "
+            "1e-12 and 1e15. Multiply the image by a constant, and divide the result by it."
         )
