@@ -93,8 +93,10 @@ def test_what_is_automatic_does_not_depend_on_it_either(entry, brightest):
     one = nd.restore(image, entry.id, psf, **few(entry))
     # A power of two: others round voxels, and groups of as bright ones would be other groups.
     unit = np.float32(2.0 ** round(np.log2(brightest / image.max())))
-    other = nd.restore(unit * image, entry.id, psf, **few(entry))
+    other, details = nd.restore(unit * image, entry.id, psf, details=True, **few(entry))
     np.testing.assert_allclose(other / unit, one, atol=1e-3 * np.abs(one).max())
+    again = nd.restore(unit * image, entry.id, psf, **details.parameters)
+    np.testing.assert_array_equal(again, other)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.id)

@@ -93,9 +93,9 @@ class Options:
     psf_error: Annotated[float, Range(0, 0.5), Advanced()] = 0.01
     offset: Annotated[float | Literal["auto"], Unit("counts")] = 0.0
     background: Annotated[float | Literal["auto"], Unit("counts"), Advanced()] = 0.0
-    gain: Annotated[float | Literal["auto"], Range(1e-9), Unit("counts per photon"), Advanced()] = (
-        "auto"
-    )
+    gain: Annotated[
+        float | Literal["auto"], Range(1e-30), Unit("counts per photon"), Advanced()
+    ] = "auto"
     read_noise: Annotated[float | Literal["auto"], Range(0), Unit("counts"), Advanced()] = 0.0
     tiles: Annotated[Literal["auto"] | tuple[int, ...] | None, Range(1), Advanced()] = "auto"
     memory_limit: Annotated[float | None, Range(0.01), Unit("GB"), Advanced()] = None

@@ -90,7 +90,7 @@ def cider(
     ] = "auto",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
-    gain: Annotated[float, Range(1e-9), Unit("counts per photon"), Advanced()] = 1.0,
+    gain: Annotated[float, Range(1e-30), Unit("counts per photon"), Advanced()] = 1.0,
     seed: Annotated[int, Range(0, 2**32 - 1), Advanced()] = 0,
 ) -> Iterator[Any]:
     r"""For noisy images that may take a minute: a network improves on the classic image, guarded.

@@ -160,7 +160,7 @@ def deep_blur(
         Literal["auto", "float32", "bfloat16"], Advanced(), Auto(fastest)
     ] = "auto",
     offset: Annotated[float, Unit("counts"), Advanced()] = 0.0,
-    gain: Annotated[float, Range(1e-9), Unit("counts per photon"), Advanced()] = 1.0,
+    gain: Annotated[float, Range(1e-30), Unit("counts per photon"), Advanced()] = 1.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
     psf_error: Annotated[float, Range(0, 0.5), Advanced()] = _ERROR,
 ) -> Iterator[Tensor]:

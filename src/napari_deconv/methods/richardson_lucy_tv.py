@@ -47,7 +47,7 @@ def richardson_lucy_tv(
     update: Annotated[Literal["stable", "dey"], Advanced()] = "stable",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
-    gain: Annotated[float, Range(1e-9), Unit("counts per photon"), Advanced()] = 1.0,
+    gain: Annotated[float, Range(1e-30), Unit("counts per photon"), Advanced()] = 1.0,
 ) -> Iterator[Tensor]:
     r"""For objects of even patches with sharp edges, seen with few photons.
 

@@ -56,7 +56,7 @@ def variational(
     ] = "auto",
     background: Annotated[float, Range(0), Advanced()] = 0.0,
     read_noise: Annotated[float, Range(0), Unit("counts"), Advanced()] = 0.0,
-    gain: Annotated[float, Range(1e-9), Unit("counts per photon"), Advanced()] = 1.0,
+    gain: Annotated[float, Range(1e-30), Unit("counts per photon"), Advanced()] = 1.0,
 ) -> Iterator[tuple[Tensor, float]]:
     r"""For few photons: removes blur and noise together, without a stop to be found.
 
