@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_deconv.methods._powers import fitted_share, object_power, unexplained_power, white_noise
+from napari_deconv.methods._powers import fitted_share, object_power, unexplained_power
 from napari_deconv.methods._shells import PER_OCTAVE, on_grid
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.spectra import squared_frequency
@@ -28,13 +28,6 @@ def seen(borders, seed=0):
     made = torch.fft.irfft2(white * power.sqrt() * field.otf, s=whole)[: SHAPE[0], : SHAPE[1]]
     clean = 100 + made
     return (clean + NOISE * torch.from_numpy(rng.standard_normal(SHAPE))).float(), clean.float()
-
-
-def ring_psf():
-    """A PSF that passes some waves of every length, and others of the same length not at all."""
-    psf = np.zeros((13, 13))
-    psf[6, 6] = psf[6, 9] = psf[8, 6] = 1 / 3
-    return psf
 
 
 @pytest.mark.parametrize("borders", ["circular", "extended"])
@@ -80,35 +73,3 @@ def test_a_fit_follows_much_noise_of_what_is_sharp_and_none_of_what_shows_nothin
     shares = [fitted_share(data, blur, variance) for variance in (1e-8, NOISE**2, 1.0)]
     assert shares[0] > 0.5
     assert shares[0] > shares[1] > shares[2] > 0
-
-
-def powers(image, blur):
-    return torch.from_numpy(np.abs(np.fft.rfftn(image)) ** 2 / image.size)
-
-
-def test_white_noise_is_seen_beside_a_bright_structure():
-    rng = np.random.default_rng(1)
-    data = rng.normal(0, 0.3, SHAPE)
-    data[60:100] += 40 * np.hanning(40)[:, None]
-    blur = Convolution(PSF, SHAPE, "circular")
-    assert white_noise(powers(data, blur), blur) == pytest.approx(0.09, rel=0.1)
-
-
-@pytest.mark.parametrize("noise", [3.0, 1.0])
-def test_what_a_sharp_object_shows_is_no_noise(noise):
-    """Its finest waves are above the noise in all directions; it shows where they do not pass."""
-    rng = np.random.default_rng(1)
-    blur = Convolution(ring_psf(), SHAPE, "circular", dtype=torch.float64)
-    clean = blur(torch.from_numpy(100 * rng.random(SHAPE)))
-    data = clean.numpy() + rng.normal(0, noise, SHAPE)
-    assert white_noise(powers(data, blur), blur) == pytest.approx(noise**2, rel=0.25)
-
-
-def test_without_noise_there_is_only_rounding():
-    rng = np.random.default_rng(1)
-    blur = Convolution(ring_psf(), SHAPE, "circular", dtype=torch.float64)
-    clean = blur(torch.from_numpy(100 * rng.random(SHAPE))).float()
-    power = torch.fft.rfftn(clean - clean.mean()).abs().square() / clean.numel()
-    exact = torch.fft.rfftn(clean.double() - clean.double().mean()).abs().square() / clean.numel()
-    rounded = float((power.sqrt() - exact.sqrt()).square().mean())
-    assert rounded / 10 < white_noise(power, blur) < 10 * rounded

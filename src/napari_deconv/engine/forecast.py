@@ -58,7 +58,7 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
         steps = method.schedule(problem.parameters)
     with devices.thread_count(options.threads):
         started = time.perf_counter()
-        problem.noise()
+        problem.noise(device)
         seconds = time.perf_counter() - started
         one = pace(demand, outer)
     every = one.times(frames * work(demand, shape, tile))

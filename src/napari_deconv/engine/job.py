@@ -183,7 +183,7 @@ class Job:
         """
         problem = self._problem
         problem.sample_within(self._device, self._budget())
-        noise = problem.noise()
+        noise = problem.noise(self._device)
         if problem.is_blind:
             yield Step("Identifying the blur", 0, None, 0.0)
             found = find_psf(problem)

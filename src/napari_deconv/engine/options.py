@@ -49,7 +49,8 @@ class Options:
         Share of the PSF's energy to keep: what lies outside costs time and memory.
     psf_error
         How far the PSF may be wrong, relative to the light: automatic strengths leave alone what is
-        finer than that and the noise. 0 for a simulated image and its own PSF.
+        finer than that and the noise. 0 for a simulated image and its own PSF; what that PSF does
+        not pass then tells how much noise there is.
     offset
         Counts of the camera without light; subtracted first. Automatic takes the intensity at
         which the image's own noise vanishes.

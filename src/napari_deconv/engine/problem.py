@@ -13,6 +13,7 @@ import numpy as np
 from napari_deconv.arrays import out_of_scale
 from napari_deconv.assessment.noise import Noise, estimate_noise
 from napari_deconv.background import estimate_offset
+from napari_deconv.engine.exact import no_more_than_seen
 from napari_deconv.engine.exchange import plain_parameters
 from napari_deconv.engine.kernels import (
     VariantKernel,
@@ -370,7 +371,7 @@ class Problem:
         if words not in self.warnings:
             self.warnings.append(words)
 
-    def noise(self) -> Noise:
+    def noise(self, device: device) -> Noise:
         """Return the camera's noise: given, or estimated from a representative region."""
         wanted_gain, wanted_read = self.options.gain, self.options.read_noise
         block = self.block(*self.representative, halo=(0,) * len(self.halo))
@@ -379,6 +380,9 @@ class Problem:
             noise = Noise(1.0, 0.0, 0.0)
         else:
             noise = estimate_noise(block.data[block.inner])
+            if self.has_psf and self.options.psf_error == 0:
+                blur = self.blur(block, block.data.shape, device)
+                noise = no_more_than_seen(noise, block.data, blur)
         read = float(wanted_read) if wanted_read not in ("auto", 0) else noise.read_noise
         if wanted_gain == "auto":
             return Noise(noise.gain, noise.offset, read)

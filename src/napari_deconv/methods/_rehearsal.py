@@ -16,16 +16,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from napari_deconv.methods._powers import (
-    fitted_share,
-    quietest,
-    seen,
-    unexplained_power,
-    white_noise,
-)
+from napari_deconv.methods._powers import fitted_share, unexplained_power
 from napari_deconv.methods._shells import on_grid
 from napari_deconv.operators.slabs import total
 from napari_deconv.operators.spectra import cross_validated_weight, gather, penalty_power
+from napari_deconv.operators.white_noise import quietest, seen, white_noise
 from napari_deconv.registry import Chosen
 
 if TYPE_CHECKING:

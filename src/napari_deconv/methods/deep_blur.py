@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.errors import FileError, ParameterError
-from napari_deconv.methods._powers import seen
 from napari_deconv.methods._precision import fastest
 from napari_deconv.operators.inverse import inverse_of
+from napari_deconv.operators.white_noise import seen
 from napari_deconv.registry import (
     Advanced,
     Auto,
