@@ -74,6 +74,30 @@ def test_held_out_likelihood_is_highest_for_the_truth():
     assert score(light) > max(score(1.1 * light), score(0.9 * light), score(light[::-1].copy()))
 
 
+def test_of_many_photons_likelihoods_do_not_drown_in_rounding():
+    rng = np.random.default_rng(4)
+    light = rng.uniform(1e9, 1e11, (200, 200)).astype(np.float32)
+    aside = rng.poisson(0.1 * light.astype(float))
+    zero = torch.zeros(())
+    told, true = [], []
+    for error in (0.0, 1e-5, 2e-5, 4e-5):
+        model = light * (1 + np.float32(error) * rng.standard_normal(light.shape, np.float32))
+        photons = torch.from_numpy(aside.astype(np.float32))
+        told.append(held_out_likelihood(photons, torch.from_numpy(model), zero, PLAIN, 0.1))
+        wide = 0.1 * model.astype(float)
+        true.append(float(np.mean(aside * np.log(wide / aside) - (wide - aside))))
+    np.testing.assert_allclose(told, true, rtol=0.02)
+
+
+def test_a_hopeless_prediction_is_worse_than_any():
+    photons = torch.full((8, 8), 1e12)
+    scores = [
+        held_out_likelihood(photons, torch.full((8, 8), model), torch.zeros(()), PLAIN, 0.1)
+        for model in (0.0, 1e3, 1e12, 1e13)
+    ]
+    assert scores[0] <= scores[1] < scores[2] < scores[3] == pytest.approx(0.0, abs=1e3)
+
+
 def test_a_constant_that_is_missing_is_no_misfit():
     """Methods that leave out haze must not look as if they left out structure."""
     rng = np.random.default_rng(6)

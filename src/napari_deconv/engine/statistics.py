@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # Fewest photons that a prediction may promise: rounding makes specks below zero in the dark.
 LEAST_PHOTONS = 1e-3
+# Least share of a voxel's photons that a prediction is taken to promise: float32 does not tell one
+# that promises next to none from one that promises nothing.
+_LEAST_SHARE = 2.0**-20
 # The share of photons that is set aside to test predictions on.
 HELD_OUT_SHARE = 0.1
 # Chi-squared per voxel of a residual that is noise, but for what any estimate takes away with it:
@@ -43,7 +46,7 @@ class Statistics:
     chi_squared
         ``mean((y - p)^2 / variance)``: about 1 when the residual is noise and nothing else.
     held_out
-        Log-likelihood of the held-out photons, per voxel.
+        Log-likelihood of the held-out photons, per voxel, beside one that tells them exactly.
     explained
         How much of them is explained when deblurred, in photons squared per voxel.
     misfit
@@ -95,6 +98,8 @@ def held_out_likelihood(
 ) -> float:
     """Return the log-likelihood per voxel of held-out photons under a prediction of the whole.
 
+    It is that beside a prediction which tells each voxel's photons exactly.
+
     Parameters
     ----------
     photons
@@ -109,7 +114,11 @@ def held_out_likelihood(
     likelihood, zero = 0.0, effective_offset(noise)
     for n, p, b in slabs(photons, prediction, floor):
         model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=LEAST_PHOTONS)
-        likelihood += total(n * model.log() - model)
+        # Beside photons told exactly: of many, the differences would drown in rounding.
+        exact = n.clamp(min=LEAST_PHOTONS)
+        excess = model.sub_(exact)
+        told = (excess / exact).clamp_(min=_LEAST_SHARE - 1)
+        likelihood += total(told.log1p_().mul_(n).sub_(excess))
     return likelihood / photons.numel()
 
 
