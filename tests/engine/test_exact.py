@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from scipy.ndimage import gaussian_filter
 
 import napari_deconv as nd
 from napari_deconv.assessment import estimate_noise
@@ -45,6 +47,18 @@ def test_any_unit_of_intensity(unit):
 def test_an_image_without_noise_is_restored_as_far_as_the_method_goes(method, least):
     """With fine structures taken for noise these stop at 17, 15 and 15 dB."""
     assert decibels(nd.restore(IMAGE, method, PSF, **EXACT), TRUTH) > least
+
+
+def test_a_strength_is_tried_on_all_of_it():
+    """Of a region that is cut out, what lies beyond would be the largest error: 36 dB."""
+    rng = np.random.default_rng(1)
+    psf = rng.random((61, 61))
+    truth = 50 * gaussian_filter(rng.random((400, 400)), 3, mode="wrap")
+    truth += circular_scene((400, 400))[1]
+    blur = Convolution(psf / psf.sum(), truth.shape, "circular", dtype=torch.float64)
+    image = blur(torch.from_numpy(truth)).float().numpy()
+    found = nd.restore(image, "plug-and-play", psf, denoiser="tv", **EXACT)
+    assert decibels(found, truth) > 45
 
 
 def test_a_doubtful_psf_tells_nothing():

@@ -13,7 +13,7 @@ from napari_deconv.engine.blind import PIXELS
 from napari_deconv.engine.options import stopping_rule
 from napari_deconv.engine.plan import Forecast, cores, pace, work
 from napari_deconv.engine.problem import REPRESENTATIVE, Problem
-from napari_deconv.engine.strength import REGION
+from napari_deconv.engine.strength import region_size
 from napari_deconv.registry import methods
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def forecast(problem: Problem, device: device, budget: float, *, to_file: bool =
             own, tried = _until_close(other.method), pace(other.demand(device), outer)
         # Each is run once more with noise that is added, but where photons are set aside.
         times = _TYPICAL_TRIES * (1 if watched else 2)
-        part = tried.times(_share(problem, problem.sample_size(REGION), outer))
+        region = problem.sample_size(region_size(options))
+        part = tried.times(_share(problem, region, outer))
         seconds += part.build + times * part.step * own
     if watched or (automatic and not planned and blocks > 1):
         # The trial takes half as many steps again to be sure.

@@ -22,15 +22,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_deconv.assessment.noise import Noise
+    from napari_deconv.engine.options import Options
     from napari_deconv.engine.problem import Block, Problem
     from napari_deconv.engine.run import Run
     from napari_deconv.engine.stopping import Rule
 
 # Voxels of the region on which strengths are tried; what lies around it is left out. With that,
-# tries took two to four times as long, and chose no better.
-REGION = 150_000
+# tries took two to four times as long, and chose no better. Where the PSF is exact and there may be
+# no noise, what a region cuts off is the largest error, and small images are better left whole.
+_REGION, _EXACT_REGION = 150_000, 300_000
 # Decades between the values that are tried.
 _STRIDE = 0.5
+
+
+def region_size(options: Options) -> int:
+    """Return the most voxels of the region on which strengths are tried."""
+    return _REGION if options.psf_error else _EXACT_REGION
 
 
 class StrengthSearch:
@@ -86,7 +93,7 @@ class StrengthSearch:
         self._watched = (
             options.iterations == "auto" and stopping_rule(problem.method, options) == "held-out"
         )
-        frame, region = problem.lively_region(REGION)
+        frame, region = problem.lively_region(region_size(problem.options))
         block = problem.block(frame, region, halo=[0] * len(region))
         data = block.data.clip(min=0) if "background" in entries else block.data
         least = min(0.0, float(data.min()))
