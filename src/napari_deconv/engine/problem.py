@@ -383,6 +383,7 @@ class Problem:
             if self.has_psf and self.options.psf_error == 0:
                 blur = self.blur(block, block.data.shape, device)
                 noise = no_more_than_seen(noise, block.data, blur)
+                self.forget()
         read = float(wanted_read) if wanted_read not in ("auto", 0) else noise.read_noise
         if wanted_gain == "auto":
             return Noise(noise.gain, noise.offset, read)
