@@ -25,6 +25,15 @@ def test_noise_that_is_there_stays(borders, photons, read):
     assert no_more_than_seen(noise, data, Convolution(PSF, data.shape, borders)) == noise
 
 
+def test_noise_stays_where_all_light_is_at_a_border():
+    """The image fades there, and with it most of the noise."""
+    light = np.zeros((96, 96))
+    light[:10] = 40 * gaussian_filter(np.random.default_rng(1).random((10, 96)), 2)
+    data = np.random.default_rng(2).poisson(light).astype(np.float32)
+    noise = estimate_noise(data)
+    assert no_more_than_seen(noise, data, Convolution(PSF, data.shape, "extended")) == noise
+
+
 def test_fine_structures_are_no_noise():
     blur = Convolution(PSF, IMAGE.shape, "circular")
     noise = estimate_noise(IMAGE)

@@ -30,12 +30,25 @@ def seen(image: Tensor, blur: Convolution) -> Tensor:
     """
     import torch
 
-    window = torch.ones_like(image)
-    for fade in fades(blur, image.shape, _FADING):
-        window.mul_(fade)
+    window = _window(image, blur)
     mean = float((image * window).sum() / window.sum())
     power: Tensor = torch.fft.rfftn((image - mean) * window, s=blur.grid).abs().square_()
     return power.mul_(math.prod(blur.grid) / float(window.square().sum()))
+
+
+def as_seen(variance: Tensor, blur: Convolution) -> float:
+    """Return the mean of the noise's variance, each voxel weighing as much as in :func:`seen`."""
+    weight = _window(variance, blur).square_()
+    return total(variance * weight) / total(weight)
+
+
+def _window(image: Tensor, blur: Convolution) -> Tensor:
+    import torch
+
+    window = torch.ones_like(image)
+    for fade in fades(blur, image.shape, _FADING):
+        window.mul_(fade)
+    return window
 
 
 def quietest(power: Tensor, grid: Sequence[int]) -> float:
