@@ -218,3 +218,36 @@ def test_a_shifted_grid_is_a_rolled_array(name, shift):
     w.shift = (3, 2, 5)
     assert float(w.forward(x).norm()) == pytest.approx(float(x.norm()), rel=1e-6)
     assert torch.allclose(w.inverse(w.forward(x)), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (37, 50), (16, 33, 21), (12, 200, 15), (5, 6, 7)])
+@pytest.mark.parametrize("name", ["haar", "db2", "db3", "db8", "sym8", "coif1"])
+def test_compiled_loops_do_what_torch_does(monkeypatch, name, shape):
+    x = random(shape, seed=4).float()
+    # A part of longer rows, as an object in the memory of its transform.
+    padded = torch.zeros(*shape[:-1], shape[-1] + 3)[..., : shape[-1]].copy_(x)
+    for shift in ((0,) * len(shape), (1, 2, 3)[: len(shape)], (-7,) * len(shape)):
+        found = []
+        for loops in ("off", "auto"):
+            monkeypatch.setenv("NAPARI_DECONV_NUMBA", loops)
+            made = WaveletTransform(shape, name, 3)
+            made.shift = shift
+            coefficients = made.forward(padded)
+            found.append((coefficients, made.inverse(coefficients.clone())))
+        (plain, _), (compiled, back) = found
+        torch.testing.assert_close(compiled, plain, rtol=0, atol=1e-5)
+        torch.testing.assert_close(back, x, rtol=0, atol=1e-5)
+        assert torch.equal(padded, x)
+
+
+@pytest.mark.parametrize("name", ["haar", "db3"])
+def test_threads_share_the_loops(name, monkeypatch):
+    x = random((24, 33, 21), seed=5).float()
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(WaveletTransform(x.shape, name, 3).forward(x))
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)

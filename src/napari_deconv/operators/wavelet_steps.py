@@ -1,8 +1,8 @@
 """One scale of a wavelet transform along one axis, there and back.
 
 A short filter is a lattice of rotations: samples are taken in pairs, and neighbours of pairs turned
-against each other (Vaidyanathan and Hoang 1988, doi:10.1109/29.1491). That is the least work. The
-lattice of a long filter is not accurate; there the filters' banded matrices are multiplied, block
+against each other (Vaidyanathan and Hoang 1988, doi:10.1109/29.1491). That is the least work, on a
+CPU by compiled loops. The lattice of a long filter is not accurate; there the filters' banded matrices are multiplied, block
 by block, each block a small dense matrix times a view of the array.
 """
 
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from napari_deconv.operators import fused
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.wavelet_filters import Filter
+from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,6 +127,8 @@ class _Lattice:
     def forward(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         import torch
 
+        if self._compiled(source, target, shift, back=False):
+            return
         p, q = self._shears[0]
         for x, y in self._slabs(source, target):
             low, high = y[..., : self._pairs], y[..., self._whole - self._pairs :]
@@ -139,6 +143,8 @@ class _Lattice:
     def inverse(self, source: Tensor, target: Tensor, shift: Sequence[int]) -> None:
         import torch
 
+        if self._compiled(target, source, shift, back=True):
+            return
         p, q = self._shears[0]
         for y, x in self._slabs(source, target):
             low, high = y[..., : self._pairs], y[..., self._whole - self._pairs :]
@@ -149,6 +155,28 @@ class _Lattice:
                 torch.sub(b, a, alpha=q, out=odd)
                 torch.sub(a, odd, alpha=p, out=even)
             self._rest(x, 2 * self._pairs).copy_(self._rest(y, self._pairs))
+
+    def _compiled(self, x: Tensor, y: Tensor, shift: Sequence[int], *, back: bool) -> bool:
+        """Take the step from x to y, or back, by compiled loops; say whether they could."""
+        if not all(fused.usable(each, (True,)) and _in_planes(each) for each in (x, y)):
+            return False
+        from napari_deconv.operators import loops_wavelets
+
+        axis = self._axis + 3 - x.ndim
+        shape = (1, *x.shape)[-3:]
+        arrays = fused.planes(x), fused.planes(y)
+        shears = np.array(self._shears, np.float32)
+        begin = shift[self._axis] % (2 * self._pairs)
+        numbers = (self._whole, self._pairs, begin, shears, back)
+
+        def work(first: int, stop: int, _: int, __: int) -> None:
+            if axis == 2:
+                loops_wavelets.along(*arrays, shape[1], *numbers, first, stop)
+            else:
+                loops_wavelets.across(*arrays, shape[2], axis, *numbers, first, stop)
+
+        shared(work, shape[1] if axis == 0 else shape[0], 1)
+        return True
 
     def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Yield matching pieces that stay in the cache, with the step's axis last."""
@@ -186,6 +214,13 @@ class _Lattice:
                 a.add_(b, alpha=p)
                 b.add_(a, alpha=q)
                 a.add_(b, alpha=p)
+
+
+def _in_planes(x: Tensor) -> bool:
+    """Whether an array lies in contiguous rows, as the corner of a stack of planes does."""
+    strides = x.stride()
+    rows = strides[-1] == 1 and strides[-2] >= x.shape[-1]
+    return rows and (x.ndim == 2 or strides[0] % strides[1] == 0)
 
 
 class _Product(NamedTuple):
