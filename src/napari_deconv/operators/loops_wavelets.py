@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_deconv.compiling import compiled
+from napari_deconv.operators.loops import copy
 
 
 @compiled
@@ -43,18 +44,11 @@ def turn_out(a: Any, b: Any, p: Any, q: Any, even: Any, odd: Any) -> None:
 
 
 @compiled
-def copy(x: Any, y: Any) -> None:
-    """Write a row."""
-    for i in range(y.size):
-        y[i] = x[i]
-
-
-@compiled
 def across(
-    x: Any, y: Any, n: int, axis: int, whole: int, pairs: int, shift: int, shears: Any,
-    back: bool, first: int, stop: int,
+    x: Any, y: Any, axis: int, whole: int, pairs: int, shift: int, shears: Any, back: bool,
+    first: int, stop: int, left: int, right: int,
 ) -> None:  # fmt: skip
-    """Take some lines along the first or second axis from x to y, of rows of n; or back to x."""
+    """Take some lines along the first or second axis, or part of each, from x to y; or back."""
     period, start = 2 * pairs, whole - pairs
     for k in range(first, stop):
         if back:
@@ -62,39 +56,67 @@ def across(
                 for i in range(pairs):
                     j = start + (i + r) % pairs
                     if axis == 0:
-                        turn(y[i, k, :n], y[j, k, :n], -shears[r, 0], -shears[r, 1])
+                        turn(y[i, k, left:right], y[j, k, left:right], -shears[r, 0], -shears[r, 1])
                     else:
-                        turn(y[k, i, :n], y[k, j, :n], -shears[r, 0], -shears[r, 1])
+                        turn(y[k, i, left:right], y[k, j, left:right], -shears[r, 0], -shears[r, 1])
         p, q = shears[0, 0], shears[0, 1]
         for i in range(pairs):
             e = (shift + 2 * i) % period
             o, j = (e + 1) % period, start + i
             if axis == 0 and back:
-                turn_out(y[i, k, :n], y[j, k, :n], p, q, x[e, k, :n], x[o, k, :n])
+                turn_out(
+                    y[i, k, left:right],
+                    y[j, k, left:right],
+                    p,
+                    q,
+                    x[e, k, left:right],
+                    x[o, k, left:right],
+                )
             elif back:
-                turn_out(y[k, i, :n], y[k, j, :n], p, q, x[k, e, :n], x[k, o, :n])
+                turn_out(
+                    y[k, i, left:right],
+                    y[k, j, left:right],
+                    p,
+                    q,
+                    x[k, e, left:right],
+                    x[k, o, left:right],
+                )
             elif axis == 0:
-                turn_into(x[e, k, :n], x[o, k, :n], p, q, y[i, k, :n], y[j, k, :n])
+                turn_into(
+                    x[e, k, left:right],
+                    x[o, k, left:right],
+                    p,
+                    q,
+                    y[i, k, left:right],
+                    y[j, k, left:right],
+                )
             else:
-                turn_into(x[k, e, :n], x[k, o, :n], p, q, y[k, i, :n], y[k, j, :n])
+                turn_into(
+                    x[k, e, left:right],
+                    x[k, o, left:right],
+                    p,
+                    q,
+                    y[k, i, left:right],
+                    y[k, j, left:right],
+                )
         if not back:
             for r in range(1, len(shears)):
                 for i in range(pairs):
                     j = start + (i + r) % pairs
                     if axis == 0:
-                        turn(y[i, k, :n], y[j, k, :n], shears[r, 0], shears[r, 1])
+                        turn(y[i, k, left:right], y[j, k, left:right], shears[r, 0], shears[r, 1])
                     else:
-                        turn(y[k, i, :n], y[k, j, :n], shears[r, 0], shears[r, 1])
+                        turn(y[k, i, left:right], y[k, j, left:right], shears[r, 0], shears[r, 1])
         for i in range(whole - period):
             s, t = period + i, pairs + i
             if axis == 0 and back:
-                copy(y[t, k, :n], x[s, k, :n])
+                copy(y[t, k, left:right], x[s, k, left:right])
             elif back:
-                copy(y[k, t, :n], x[k, s, :n])
+                copy(y[k, t, left:right], x[k, s, left:right])
             elif axis == 0:
-                copy(x[s, k, :n], y[t, k, :n])
+                copy(x[s, k, left:right], y[t, k, left:right])
             else:
-                copy(x[k, s, :n], y[k, t, :n])
+                copy(x[k, s, left:right], y[k, t, left:right])
 
 
 @compiled
@@ -107,16 +129,16 @@ def turn_ends(low: Any, high: Any, apart: int, p: Any, q: Any) -> None:
 
 @compiled
 def along(
-    x: Any, y: Any, lines: int, whole: int, pairs: int, shift: int, shears: Any, back: bool,
-    first: int, stop: int,
+    x: Any, y: Any, whole: int, pairs: int, shift: int, shears: Any, back: bool,
+    first: int, stop: int, top: int, bottom: int,
 ) -> None:  # fmt: skip
-    """Take the rows of some planes from x to y, along themselves; or back to x."""
+    """Take the rows of some planes, or some rows, from x to y, along themselves; or back to x."""
     period = 2 * pairs
     p, q = shears[0, 0], shears[0, 1]
     inside = (period - shift) // 2
     beyond = inside + shift % 2
     for z in range(first, stop):
-        for k in range(lines):
+        for k in range(top, bottom):
             row, low, high = x[z, k], y[z, k, :pairs], y[z, k, whole - pairs : whole]
             if back:
                 for r in range(len(shears) - 1, 0, -1):

@@ -2,8 +2,8 @@
 
 A short filter is a lattice of rotations: samples are taken in pairs, and neighbours of pairs turned
 against each other (Vaidyanathan and Hoang 1988, doi:10.1109/29.1491). That is the least work, on a
-CPU by compiled loops. The lattice of a long filter is not accurate; there the filters' banded matrices are multiplied, block
-by block, each block a small dense matrix times a view of the array.
+CPU by compiled loops. The lattice of a long filter is not accurate; there the filters' banded
+matrices are multiplied, block by block, each block a small dense matrix times a view of the array.
 """
 
 from __future__ import annotations
@@ -169,13 +169,14 @@ class _Lattice:
         begin = shift[self._axis] % (2 * self._pairs)
         numbers = (self._whole, self._pairs, begin, shears, back)
 
-        def work(first: int, stop: int, _: int, __: int) -> None:
+        def work(*place: int) -> None:
             if axis == 2:
-                loops_wavelets.along(*arrays, shape[1], *numbers, first, stop)
+                loops_wavelets.along(*arrays, *numbers, *place)
             else:
-                loops_wavelets.across(*arrays, shape[2], axis, *numbers, first, stop)
+                loops_wavelets.across(*arrays, axis, *numbers, *place)
 
-        shared(work, shape[1] if axis == 0 else shape[0], 1)
+        # Rows, lines of planes, or columns, where there is but one of these.
+        shared(work, shape[1 - axis] if axis < 2 else shape[0], shape[2] if axis < 2 else shape[1])
         return True
 
     def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, ...]]:
