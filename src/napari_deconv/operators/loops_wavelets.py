@@ -14,33 +14,44 @@ from napari_deconv.operators.loops import copy
 
 
 @compiled
+def turned(a: Any, b: Any, p: Any, q: Any) -> Any:
+    """Return two samples turned against each other: ``a += p b; b += q a; a += p b``."""
+    a += p * b
+    b += q * a
+    return a + p * b, b
+
+
+@compiled
 def turn(a: Any, b: Any, p: Any, q: Any) -> None:
-    """Turn two rows against each other: ``a += p b; b += q a; a += p b``."""
+    """Turn two rows against each other, in place."""
     for i in range(a.size):
-        one = a[i] + p * b[i]
-        two = b[i] + q * one
-        a[i] = one + p * two
-        b[i] = two
+        a[i], b[i] = turned(a[i], b[i], p, q)
 
 
 @compiled
 def turn_into(even: Any, odd: Any, p: Any, q: Any, a: Any, b: Any) -> None:
     """Write what two rows become when they are turned."""
     for i in range(a.size):
-        one = even[i] + p * odd[i]
-        two = odd[i] + q * one
-        a[i] = one + p * two
-        b[i] = two
+        a[i], b[i] = turned(even[i], odd[i], p, q)
 
 
 @compiled
-def turn_out(a: Any, b: Any, p: Any, q: Any, even: Any, odd: Any) -> None:
-    """Write what two rows were before they were turned."""
-    for i in range(a.size):
-        one = a[i] - p * b[i]
-        two = b[i] - q * one
-        even[i] = one - p * two
-        odd[i] = two
+def part(x: Any, axis: int, i: int, k: int, left: int, right: int) -> Any:
+    """Return part of the row that is the i-th along an axis of the k-th line, or plane."""
+    if axis == 0:
+        return x[i, k, left:right]
+    return x[k, i, left:right]
+
+
+@compiled
+def turn_lines(
+    y: Any, axis: int, pairs: int, start: int, apart: int, p: Any, q: Any,
+    k: int, left: int, right: int,
+) -> None:  # fmt: skip
+    """Turn the approximations of a line and the details some places on, round the end."""
+    for i in range(pairs):
+        j = start + (i + apart) % pairs
+        turn(part(y, axis, i, k, left, right), part(y, axis, j, k, left, right), p, q)
 
 
 @compiled
@@ -50,73 +61,29 @@ def across(
 ) -> None:  # fmt: skip
     """Take some lines along the first or second axis, or part of each, from x to y; or back."""
     period, start = 2 * pairs, whole - pairs
+    p, q = shears[0, 0], shears[0, 1]
     for k in range(first, stop):
         if back:
             for r in range(len(shears) - 1, 0, -1):
-                for i in range(pairs):
-                    j = start + (i + r) % pairs
-                    if axis == 0:
-                        turn(y[i, k, left:right], y[j, k, left:right], -shears[r, 0], -shears[r, 1])
-                    else:
-                        turn(y[k, i, left:right], y[k, j, left:right], -shears[r, 0], -shears[r, 1])
-        p, q = shears[0, 0], shears[0, 1]
+                turn_lines(y, axis, pairs, start, r, -shears[r, 0], -shears[r, 1], k, left, right)
         for i in range(pairs):
             e = (shift + 2 * i) % period
-            o, j = (e + 1) % period, start + i
-            if axis == 0 and back:
-                turn_out(
-                    y[i, k, left:right],
-                    y[j, k, left:right],
-                    p,
-                    q,
-                    x[e, k, left:right],
-                    x[o, k, left:right],
-                )
-            elif back:
-                turn_out(
-                    y[k, i, left:right],
-                    y[k, j, left:right],
-                    p,
-                    q,
-                    x[k, e, left:right],
-                    x[k, o, left:right],
-                )
-            elif axis == 0:
-                turn_into(
-                    x[e, k, left:right],
-                    x[o, k, left:right],
-                    p,
-                    q,
-                    y[i, k, left:right],
-                    y[j, k, left:right],
-                )
+            even = part(x, axis, e, k, left, right)
+            odd = part(x, axis, (e + 1) % period, k, left, right)
+            low, high = part(y, axis, i, k, left, right), part(y, axis, start + i, k, left, right)
+            if back:
+                turn_into(low, high, -p, -q, even, odd)
             else:
-                turn_into(
-                    x[k, e, left:right],
-                    x[k, o, left:right],
-                    p,
-                    q,
-                    y[k, i, left:right],
-                    y[k, j, left:right],
-                )
+                turn_into(even, odd, p, q, low, high)
         if not back:
             for r in range(1, len(shears)):
-                for i in range(pairs):
-                    j = start + (i + r) % pairs
-                    if axis == 0:
-                        turn(y[i, k, left:right], y[j, k, left:right], shears[r, 0], shears[r, 1])
-                    else:
-                        turn(y[k, i, left:right], y[k, j, left:right], shears[r, 0], shears[r, 1])
-        for i in range(whole - period):
-            s, t = period + i, pairs + i
-            if axis == 0 and back:
-                copy(y[t, k, left:right], x[s, k, left:right])
-            elif back:
-                copy(y[k, t, left:right], x[k, s, left:right])
-            elif axis == 0:
-                copy(x[s, k, left:right], y[t, k, left:right])
+                turn_lines(y, axis, pairs, start, r, shears[r, 0], shears[r, 1], k, left, right)
+        for i in range(pairs, start):
+            rest, same = part(x, axis, pairs + i, k, left, right), part(y, axis, i, k, left, right)
+            if back:
+                copy(same, rest)
             else:
-                copy(x[k, s, left:right], y[k, t, left:right])
+                copy(rest, same)
 
 
 @compiled
@@ -146,28 +113,17 @@ def along(
             for i in range(inside):
                 e = shift + 2 * i
                 if back:
-                    one = low[i] - p * high[i]
-                    two = high[i] - q * one
-                    row[e] = one - p * two
-                    row[e + 1] = two
+                    row[e], row[e + 1] = turned(low[i], high[i], -p, -q)
                 else:
-                    one = row[e] + p * row[e + 1]
-                    two = row[e + 1] + q * one
-                    low[i] = one + p * two
-                    high[i] = two
+                    low[i], high[i] = turned(row[e], row[e + 1], p, q)
             for i in range(inside, pairs):
+                # A pair may lie across the end; those after it begin at the start.
                 e = shift + 2 * i - period if i >= beyond else period - 1
                 o = e + 1 if i >= beyond else 0
                 if back:
-                    one = low[i] - p * high[i]
-                    two = high[i] - q * one
-                    row[e] = one - p * two
-                    row[o] = two
+                    row[e], row[o] = turned(low[i], high[i], -p, -q)
                 else:
-                    one = row[e] + p * row[o]
-                    two = row[o] + q * one
-                    low[i] = one + p * two
-                    high[i] = two
+                    low[i], high[i] = turned(row[e], row[o], p, q)
             if not back:
                 for r in range(1, len(shears)):
                     turn_ends(low, high, r % pairs, shears[r, 0], shears[r, 1])
