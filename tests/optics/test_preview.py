@@ -10,7 +10,7 @@ from napari_deconv.optics import Microscope, focal_shift, generate_psf
 from napari_deconv.optics.preview import preview_psf
 from napari_deconv.optics.resolution import expected_fwhm
 
-BUSY = 2  # cores that are shared take that much longer for the same work
+BUSY = 3  # cores that are shared, or slow, take that much longer for the same work
 OIL = Microscope(numerical_aperture=1.4, emission_wavelength=0.61)
 
 
