@@ -240,6 +240,26 @@ def test_compiled_loops_do_what_torch_does(monkeypatch, name, shape):
         assert torch.equal(padded, x)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda x: x[1:, 1:, 1:],
+        lambda x: x[:1].expand(12, -1, -1)[:, :19, :20],
+        lambda x: x.transpose(0, 1)[:12, :11, :20],
+        lambda x: x[2:11, 3:12, :20],
+        lambda x: x[0, 4:, 5:],
+        lambda x: x[::2, ::2],
+    ],
+)
+def test_parts_of_other_arrays_are_transformed_as_copies_are(part):
+    """Loops over whole rows must not reach beyond the memory, nor into a neighbour's."""
+    whole = random((12, 20, 21), seed=6).float()
+    kept, x = whole.clone(), part(whole)
+    made = WaveletTransform(x.shape, "db2", 2)
+    torch.testing.assert_close(made.forward(x), made.forward(x.clone()), rtol=0, atol=1e-6)
+    assert torch.equal(whole, kept)
+
+
 @pytest.mark.parametrize("shape", [(24, 33, 21), (70, 45)])
 @pytest.mark.parametrize("name", ["haar", "db3"])
 def test_threads_share_the_loops(name, shape, monkeypatch):

@@ -127,8 +127,7 @@ def along(
             if not back:
                 for r in range(1, len(shears)):
                     turn_ends(low, high, r % pairs, shears[r, 0], shears[r, 1])
-            for i in range(whole - period):
-                if back:
-                    row[period + i] = y[z, k, pairs + i]
-                else:
-                    y[z, k, pairs + i] = row[period + i]
+            if back:
+                copy(y[z, k, pairs : whole - pairs], row[period:whole])
+            else:
+                copy(row[period:whole], y[z, k, pairs : whole - pairs])

@@ -175,8 +175,7 @@ class _Lattice:
             else:
                 loops_wavelets.across(*arrays, axis, *numbers, *place)
 
-        # Rows, lines of planes, or columns, where there is but one of these.
-        shared(work, shape[1 - axis] if axis < 2 else shape[0], shape[2] if axis < 2 else shape[1])
+        shared(work, *(n for a, n in enumerate(shape) if a != axis))
         return True
 
     def _slabs(self, source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -218,10 +217,13 @@ class _Lattice:
 
 
 def _in_planes(x: Tensor) -> bool:
-    """Whether an array lies in contiguous rows, as the corner of a stack of planes does."""
-    strides = x.stride()
-    rows = strides[-1] == 1 and strides[-2] >= x.shape[-1]
-    return rows and (x.ndim == 2 or strides[0] % strides[1] == 0)
+    """Whether an array is the corner of a stack of planes, all of whose rows are in memory."""
+    *outer, row, one = x.stride()
+    plane = x.shape[-2] * row
+    if one != 1 or row < x.shape[-1] or any(n < plane or n % row for n in outer):
+        return False
+    end = x.storage_offset() + x.shape[0] * x.stride(0)
+    return end <= x.untyped_storage().nbytes() // x.element_size()
 
 
 class _Product(NamedTuple):
