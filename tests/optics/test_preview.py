@@ -10,7 +10,6 @@ from napari_deconv.optics import Microscope, focal_shift, generate_psf
 from napari_deconv.optics.preview import preview_psf
 from napari_deconv.optics.resolution import expected_fwhm
 
-BUSY = 3  # cores that are shared, or slow, take that much longer for the same work
 OIL = Microscope(numerical_aperture=1.4, emission_wavelength=0.61)
 
 
@@ -102,26 +101,29 @@ def test_a_quick_look_tells_the_right_figures(name, depth):
 
 
 @pytest.mark.parametrize(
-    ("choice", "seconds"),
+    ("choice", "transforms"),
     [
-        ({}, 0.1),
-        ({"modality": "spinning-disk"}, 0.1),
-        ({"model": "richards-wolf", "polarisation": "linear", "modality": "confocal"}, 0.1),
-        ({"model": "pupil", "aberrations": ASTIGMATISM_AND_COMA}, 0.1),
-        ({"model": "pupil", "aberrations": ASTIGMATISM_AND_COMA, "modality": "confocal"}, 0.1),
-        ({"model": "pupil", "aberrations": ASTIGMATISM_AND_COMA, "modality": "spinning-disk"}, 0.5),
+        ({}, 50),
+        ({"modality": "spinning-disk"}, 50),
+        ({"model": "richards-wolf", "polarisation": "linear", "modality": "confocal"}, 50),
+        ({"model": "pupil", "aberrations": ASTIGMATISM_AND_COMA}, 50),
+        ({"model": "pupil", "aberrations": ASTIGMATISM_AND_COMA, "modality": "confocal"}, 50),
+        ({"model": "pupil", "aberrations": ASTIGMATISM_AND_COMA, "modality": "spinning-disk"}, 250),
     ],
     ids=["scalar", "disk", "polarised", "aberrated", "aberrated-confocal", "aberrated-disk"],
 )
-def test_it_takes_less_than_the_patience_of_a_person(choice, seconds):
-    """Of the processor's time: on a busy machine others take theirs."""
-    scope = replace(LASER, depth=10.0)
+def test_it_takes_less_than_the_patience_of_a_person(choice, transforms):
+    """In transforms of 512 x 512, of which 50 take 0.2 s of a processor: machines differ."""
+    scope, plane = replace(LASER, depth=10.0), np.ones((512, 512), complex)
     preview_psf(scope, **choice)
-    times = []
+    ratios = []
     for _ in range(8):
         started = time.process_time()
         preview_psf(scope, **choice)
-        times.append(time.process_time() - started)
-        if times[-1] < seconds * BUSY:
+        middle = time.process_time()
+        for _ in range(10):
+            np.fft.fft2(plane)
+        ratios.append(10 * (middle - started) / (time.process_time() - middle))
+        if ratios[-1] < transforms:
             break
-    assert min(times) < seconds * BUSY
+    assert min(ratios) < transforms
