@@ -9,4 +9,9 @@ from __future__ import annotations
 import numba
 
 # Sums may be taken in any order; infinities and NaN are respected.
-compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, cache=True)
+compiled = numba.njit(
+    nogil=True,
+    fastmath={"reassoc", "contract", "arcp", "nsz"},
+    error_model="numpy",
+    cache=True,
+)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from napari_deconv.operators.shrinkage import blend, soften
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.spectra import is_circular
-from napari_deconv.operators.wavelets import WaveletTransform, soft_threshold
+from napari_deconv.operators.wavelets import WaveletTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,10 +71,7 @@ class Shrinkage:
             self._number += 1
             transform.shift = _shift(self._number, transform.scales)
         coefficients = transform.forward(self._descend(point), borrow=True)
-        approximation = coefficients[transform.approximation].clone()
-        for (c,) in slabs(coefficients):
-            soft_threshold(c, self._threshold)
-        coefficients[transform.approximation] = approximation
+        soften(coefficients, self._threshold, transform.approximation)
         return transform.inverse(coefficients, borrow=True)
 
     def _descend(self, point: Tensor) -> Tensor:
@@ -84,9 +82,7 @@ class Shrinkage:
             transform = self._blur.transform
             transform.work.copy_(point)
             spectrum = transform.forward()
-            parts = torch.view_as_real(spectrum)
-            for s, keep, pull in slabs(parts, *self._spectral):
-                torch.addcmul(pull, s, keep, out=s)
+            blend(spectrum, *self._spectral)
             transform.inverse(spectrum)
             return transform.work
         residual = self._blur(point, borrow=True)
@@ -98,18 +94,14 @@ class Shrinkage:
 
 
 def _spectral_step(data: Tensor, blur: Convolution, step: float) -> tuple[Tensor, Tensor]:
-    """Return factor and summand of the step down in Fourier space, for real and imaginary parts.
+    """Return factor and summand of the step down in Fourier space.
 
     On a torus ``x - step H^T (H x - y)`` is ``(1 - step |H|^2) x + step H^* y`` there: one
     transform and its inverse, where H and its adjoint would take two.
     """
-    import torch
-
     otf = blur.otf
     keep = 1 - step * (otf.real.square() + otf.imag.square())
-    pull = blur.spectrum(data) * otf.conj()
-    parts = torch.view_as_real(pull.mul_(step))
-    return keep.unsqueeze(-1).expand_as(parts).contiguous(), parts
+    return keep, (blur.spectrum(data) * otf.conj()).mul_(step)
 
 
 def _shift(number: int, scales: Sequence[int]) -> list[int]:

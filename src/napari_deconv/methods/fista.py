@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.methods._level import typical_level
 from napari_deconv.methods._thresholding import GRIDS, Shrinkage, WaveletName
-from napari_deconv.operators.slabs import inner, slabs
+from napari_deconv.operators.shrinkage import move
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
@@ -97,8 +97,6 @@ def fista(
         Typical intensity of the image, which makes the strength independent of its unit;
         automatic takes the mean.
     """
-    import torch
-
     step = Shrinkage(
         data,
         blur,
@@ -111,19 +109,17 @@ def fista(
     if positive:
         estimate.clamp_(min=0)
     point = estimate.clone()
-    mean = estimate.clone() if cycle_spinning else estimate
+    mean = estimate.clone() if cycle_spinning else None
     for number in range(iterations):
-        too_far, ahead = 0.0, number / (number + 2) if cycle_spinning else 1.0
-        for new, x, s, m in slabs(step(point), estimate, point, mean):
-            if positive:
-                new.clamp_(min=0)
-            back = x.sub_(new)
-            if cycle_spinning:
-                m.lerp_(new, 1 / min(number + 1, GRIDS))
-            else:
-                too_far -= inner(s.sub_(new), back)
-            torch.sub(new, back, alpha=ahead, out=s)
-            x.copy_(new)
-        if too_far > 0:
+        too_far = move(
+            step(point),
+            estimate,
+            positive=positive,
+            mean=mean,
+            share=1 / min(number + 1, GRIDS),
+            point=point,
+            ahead=number / (number + 2) if cycle_spinning else 1.0,
+        )
+        if too_far > 0 and not cycle_spinning:
             point.copy_(estimate)
-        yield mean
+        yield estimate if mean is None else mean

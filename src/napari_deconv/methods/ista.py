@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from napari_deconv.methods._level import typical_level
 from napari_deconv.methods._thresholding import GRIDS, Shrinkage, WaveletName
-from napari_deconv.operators.slabs import slabs
+from napari_deconv.operators.shrinkage import move
 from napari_deconv.registry import Advanced, Auto, Range, Search, Unit, method, never
 
 if TYPE_CHECKING:
@@ -102,12 +102,8 @@ def ista(
     estimate = blur.extend(data)
     if positive:
         estimate.clamp_(min=0)
-    mean = estimate.clone() if cycle_spinning else estimate
+    mean = estimate.clone() if cycle_spinning else None
     for number in range(iterations):
-        for new, x, m in slabs(step(estimate), estimate, mean):
-            if positive:
-                new.clamp_(min=0)
-            x.copy_(new)
-            if cycle_spinning:
-                m.lerp_(new, 1 / min(number + 1, GRIDS))
-        yield mean
+        share = 1 / min(number + 1, GRIDS)
+        move(step(estimate), estimate, positive=positive, mean=mean, share=share)
+        yield estimate if mean is None else mean

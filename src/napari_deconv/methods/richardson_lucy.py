@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from napari_deconv.operators import fused
 from napari_deconv.operators.back_projector import wiener_butterworth
 from napari_deconv.operators.slabs import inner, slabs, total
 from napari_deconv.registry import SLOW_STEPS, Advanced, Auto, Range, Unit, method
@@ -145,6 +146,7 @@ class Likelihood:
         self.data, self.blur, self.floor = data, blur, floor
         self._darkest = torch.finfo(data.dtype).eps * max(float(data.max()), 1e-30)
         self._has_floor = bool(floor.ndim) or float(floor) != 0
+        self.compiled = fused.usable(data, (True,))
         self._uniform = blur.sensitivity.ndim == 0 and float(blur.sensitivity) == 1
 
     def ratio(self, point: Tensor) -> Tensor:
@@ -157,6 +159,10 @@ class Likelihood:
     def measured_ratio(self, point: Tensor) -> tuple[Tensor, float]:
         """Return the ratio and the divergence sum(y log(y/p) - y + p) of the point."""
         model = self.blur(point, borrow=True)
+        if self.compiled:
+            from napari_deconv.operators import fused_photons
+
+            return model, fused_photons.divide(model, self.data, self.floor, self._darkest)
         divergence = 0.0
         for y, p, b in slabs(self.data, model, self.floor):
             divergence += float((p + b).sub_(y).sum())
@@ -204,6 +210,9 @@ def _nesterov(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     """
     import torch
 
+    if model.compiled:
+        from napari_deconv.operators import fused_photons
+
     point, best, pace = estimate.clone(), float("inf"), 1.0
     while True:
         ratio, divergence = model.measured_ratio(point)
@@ -215,10 +224,14 @@ def _nesterov(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
         correction = model.correction(ratio)
         faster = (1 + (1 + 4 * pace**2) ** 0.5) / 2
         momentum, pace = (pace - 1) / faster, faster
-        for x, y, c, s in slabs(estimate, point, correction, model.blur.sensitivity):
-            model.advance(y, c, s)
-            torch.lerp(x, y, 1 + momentum, out=x)
-            x.clamp_(min=0)
+        arrays = (estimate, point, correction, model.blur.sensitivity)
+        if model.compiled:
+            fused_photons.run_ahead(*arrays, momentum)
+        else:
+            for x, y, c, s in slabs(*arrays):
+                model.advance(y, c, s)
+                torch.lerp(x, y, 1 + momentum, out=x)
+                x.clamp_(min=0)
         # The new estimate stands in ``point`` now, and the extrapolation in ``estimate``.
         estimate, point = point, estimate
         yield estimate
@@ -232,6 +245,9 @@ def _biggs_andrews(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
     is less likely than the last one, it starts afresh from the estimate.
     """
     import torch
+
+    if model.compiled:
+        from napari_deconv.operators import fused_photons
 
     newest, middle, oldest = estimate, estimate.clone(), estimate.clone()
     point, change = estimate.clone(), torch.zeros_like(estimate)
@@ -247,20 +263,26 @@ def _biggs_andrews(model: Likelihood, estimate: Tensor) -> Iterator[Tensor]:
         newest, middle, oldest = oldest, newest, middle
         product = square = 0.0
         arrays = (newest, point, change, correction, model.blur.sensitivity)
-        for x, y, g, c, s in slabs(*arrays):
-            x.copy_(y)
-            model.advance(x, c, s)
-            torch.sub(x, y, out=y)
-            product += inner(y, g)
-            square += inner(g, g)
+        if model.compiled:
+            product, square = fused_photons.change(*arrays)
+        else:
+            for x, y, g, c, s in slabs(*arrays):
+                x.copy_(y)
+                model.advance(x, c, s)
+                torch.sub(x, y, out=y)
+                product += inner(y, g)
+                square += inner(g, g)
         # The change stands in ``point`` now; the last one's place becomes the next point.
         point, change = change, point
         steps += 1
         a = min(max(product / square, 0.0), 1.0) if steps > 1 and square > 0 else 0.0
         b = a * a / 2 if steps > 2 else 0.0
-        for y, x0, x1, x2 in slabs(point, newest, middle, oldest):
-            torch.mul(x0, 1 + a + b, out=y)
-            y.add_(x1, alpha=-a - 2 * b).add_(x2, alpha=b).clamp_(min=0)
+        if model.compiled:
+            fused_photons.extrapolate(point, (newest, middle, oldest), a, b)
+        else:
+            for y, x0, x1, x2 in slabs(point, newest, middle, oldest):
+                torch.mul(x0, 1 + a + b, out=y)
+                y.add_(x1, alpha=-a - 2 * b).add_(x2, alpha=b).clamp_(min=0)
         yield newest
 
 

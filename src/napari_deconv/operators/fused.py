@@ -154,7 +154,7 @@ def fit(
 
     q, length = planes(prediction), prediction.shape[-1]
     u, y = rows(dual)[0], rows(data)[0]
-    b = rows(floor)[0] if floor.ndim else floor.expand(1, 1, length).contiguous().numpy()
+    b = everywhere(floor, y.shape[-1])
 
     def work(*place: int) -> tuple[float, float]:
         moved, size = loops.fit(poisson, q, u, y, b, number, *place)
@@ -222,6 +222,11 @@ def rows(x: Tensor) -> tuple[Any, int]:
     if x.stride(0) == x.shape[1] * row:
         return x.as_strided((x.shape[0], x.shape[1], row), (x.stride(0), row, 1)).numpy(), length
     return x.numpy(), length  # a part of larger planes
+
+
+def everywhere(x: Tensor, length: int) -> Any:
+    """Return a stack as :func:`rows` does, or for one number a single row, to be taken for all."""
+    return rows(x)[0] if x.ndim else x.expand(1, 1, length).contiguous().numpy()
 
 
 def planes(corner: Tensor) -> Any:

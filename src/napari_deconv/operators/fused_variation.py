@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.compiling import compiled
-from napari_deconv.operators.fused import rows
+from napari_deconv.operators.fused import everywhere, rows
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ def step(
     steep = tuple(np.float32(f / least_slope) for f in w)
     squares = tuple(f * f for f in w)
     xs, cs, factor, new = (rows(each)[0] for each in (x, correction, scratch, out))
-    if sensitivity.ndim:
-        s = rows(sensitivity)[0]
-    else:
-        s = np.full((1, 1, x.shape[-1]), float(sensitivity), np.float32)
+    s = everywhere(sensitivity, x.shape[-1])
 
     def weigh(first: int, stop: int, plane: int, last: int) -> None:
         bend(xs, steep, np.float32(1 / least_slope), factor, first, stop, plane, last)
