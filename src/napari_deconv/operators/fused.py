@@ -152,8 +152,7 @@ def fit(
     """
     from napari_deconv.operators import loops
 
-    q, length = planes(prediction), prediction.shape[-1]
-    u, y = rows(dual)[0], rows(data)[0]
+    q, u, y = planes(prediction), rows(dual)[0], rows(data)[0]
     b = everywhere(floor, y.shape[-1])
 
     def work(*place: int) -> tuple[float, float]:

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ZERO, HALF, ONE, TINY = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-30)
-# log(1 + f) = f - f^2 / 2 + f^3 P(f) for 1 + f between the roots of 1/2 and of 2, within 3.2e-8 of it:
-# P is fitted to the least largest relative error.
+# log(1 + f) is f - f^2 / 2 + f^3 P(f), for 1 + f between the roots of 1/2 and of 2 within 3.2e-8 of
+# it: P is fitted for the least largest relative error.
 SERIES = tuple(
     np.float32(c)
     for c in (
-        0.333339125, -0.250013292, 0.199629784, -0.165777996, 0.149158403, -0.142661408, 0.086957082,
+        0.333339125, -0.250013292, 0.199629784, -0.165777996,
+        0.149158403, -0.142661408, 0.086957082,
     )
 )  # fmt: skip
 LOG_TWO = np.float32(0.6931471805599453)
@@ -130,9 +131,7 @@ def divide_row(q: Any, y: Any, b: Any, darkest: Any, line: Any, bits: Any, power
 
 
 @compiled
-def divide_rows(
-    q: Any, y: Any, b: Any, darkest: Any, z0: int, z1: int, y0: int, y1: int
-) -> float:
+def divide_rows(q: Any, y: Any, b: Any, darkest: Any, z0: int, z1: int, y0: int, y1: int) -> float:
     """Divide all rows."""
     n, total = y.shape[2], 0.0
     line, power = np.empty(n, np.float32), np.empty(n, np.float32)
@@ -152,9 +151,7 @@ def correct(y: Any, c: Any, s: Any, line: Any) -> None:
 
 
 @compiled
-def ahead(
-    x: Any, y: Any, c: Any, s: Any, further: Any, z0: int, z1: int, y0: int, y1: int
-) -> None:
+def ahead(x: Any, y: Any, c: Any, s: Any, further: Any, z0: int, z1: int, y0: int, y1: int) -> None:
     """Advance all rows, and run ahead."""
     line = np.empty(x.shape[2], np.float32)
     for z in range(z0, z1):
@@ -187,9 +184,7 @@ def changed(
 
 
 @compiled
-def beyond(
-    out: Any, x0: Any, x1: Any, x2: Any, w: Any, z0: int, z1: int, y0: int, y1: int
-) -> None:
+def beyond(out: Any, x0: Any, x1: Any, x2: Any, w: Any, z0: int, z1: int, y0: int, y1: int) -> None:
     """Extrapolate all rows."""
     for z in range(z0, z1):
         for k in range(y0, y1):
