@@ -168,7 +168,8 @@ def changed(
     x: Any, y: Any, g: Any, c: Any, s: Any, z0: int, z1: int, y0: int, y1: int
 ) -> tuple[float, float]:
     """Advance all rows, and compare the change with the last."""
-    product, square = 0.0, 0.0
+    product: Any = 0.0
+    square: Any = 0.0
     for z in range(z0, z1):
         for k in range(y0, y1):
             line, point, last, along, length = x[z, k], y[z, k], g[z, k], ZERO, ZERO
