@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_deconv.operators import fft
 from napari_deconv.operators.fading import fades
 from napari_deconv.operators.slabs import slabs
 from napari_deconv.operators.spectra import spectral_inner
@@ -38,25 +38,45 @@ class Deblurred:
     width
         :math:`\epsilon`, as a share of the largest :math:`|H|^2`: where the blur passes less of a
         wave's power, its errors do not count.
+
+    Attributes
+    ----------
+    errors
+        Where errors may be put for :meth:`energy`, of the shape given.
     """
 
     def __init__(self, blur: Convolution, shape: Sequence[int], width: float) -> None:
         power = blur.otf.abs().square_()
-        self._grid = blur.grid
         self._window = power.sqrt().div_(power.add_(width * float(power.max())))
         self._fades = fades(blur, shape, _FADING)
+        self._transform = fft.transform(blur.grid, dtype=blur.dtype, device=blur.device)
+        self.errors = self._transform.work[tuple(map(slice, shape))]
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the half spectrum of an image's errors, deblurred."""
+        self.errors.copy_(values)
+        return self._spectrum() * self._window
+
+    def energy(self) -> float:
+        """Return the inner product of ``errors`` with themselves; they are gone afterwards."""
         import torch
 
-        faded = values.clone()
-        for fade in self._fades:
-            faded.mul_(fade)
-        spectrum: Tensor = torch.fft.rfftn(faded, s=self._grid)
-        return spectrum.mul_(self._window)
+        squares, length = 0.0, self._transform.shape[-1]
+        for spectrum, window in slabs(self._spectrum(), self._window):
+            torch.view_as_real(spectrum).mul_(window.unsqueeze(-1))
+            squares += spectral_inner(spectrum, spectrum, length)
+        return squares / math.prod(self._transform.shape)
 
     def inner(self, first: Tensor, second: Tensor) -> float:
         """Return the inner product of two such spectra."""
-        length, size = self._grid[-1], float(np.prod(self._grid))
+        length, size = self._transform.shape[-1], math.prod(self._transform.shape)
         return sum(spectral_inner(a, b, length) for a, b in slabs(first, second)) / size
+
+    def _spectrum(self) -> Tensor:
+        """Return the half spectrum of errors that fade, in memory that the next call overwrites."""
+        for fade in self._fades:
+            self.errors.mul_(fade)
+        work = self._transform.work
+        for axis, length in enumerate(self.errors.shape):
+            work.narrow(axis, length, work.shape[axis] - length).zero_()
+        return self._transform.forward()

@@ -58,7 +58,7 @@ class HeldOutPhotons:
         self._photons, self._noise = photons, noise
         self._deblurred = Deblurred(blur, photons.shape, _WIDTH)
         self._image = photons * (noise.gain / HELD_OUT_SHARE) + effective_offset(noise)
-        self._whole = self._size(self._image - self._image.mean())
+        self._whole = self._size(self._image.mean(), 0.0)
 
     def likelihood(self, prediction: Tensor, floor: Tensor) -> float:
         """Return their log-likelihood per voxel when the image is prediction and floor."""
@@ -72,12 +72,15 @@ class HeldOutPhotons:
         with W that deblurs (:class:`~napari_deconv.engine.deblurred.Deblurred`). The noise of the
         photons n themselves is in both, so that differences tell how the object's error changes.
         """
-        return self._whole - self._size(self._image - floor - prediction)
+        return self._whole - self._size(prediction, floor)
 
-    def _size(self, values: Tensor) -> float:
-        spectrum = self._deblurred(values)
-        squares = self._deblurred.inner(spectrum, spectrum)
-        return squares / (self._noise.gain**2 * values.numel())
+    def _size(self, prediction: Tensor, floor: Tensor | float) -> float:
+        """Return the size of what a prediction leaves of the image, deblurred."""
+        import torch
+
+        errors = self._deblurred.errors
+        torch.sub(self._image, prediction, out=errors).sub_(floor)
+        return self._deblurred.energy() / (self._noise.gain**2 * errors.numel())
 
 
 class HeldOut:
