@@ -191,3 +191,38 @@ def test_held_out_photons_stop_near_the_best_step(photons, gain, offset, acceler
             pass
     loss = 20 * np.log10(errors[job.details.iterations] / min(errors.values()))
     assert loss < 0.5, (job.details.iterations, min(errors, key=errors.get))
+
+
+@pytest.mark.parametrize("noise", [PLAIN, Noise(2.2, 100.0, 4.0), Noise(1e-9, 0.0, 0.0)])
+@pytest.mark.parametrize("floor", [0.0, 7.0, "image"])
+@pytest.mark.parametrize("shape", [(31, 40), (5, 9, 20)])
+def test_compiled_figures_are_those_of_torch(shape, floor, noise, monkeypatch):
+    rng = np.random.default_rng(4)
+    light = rng.lognormal(2, 2, shape)
+    whole = torch.zeros([n + 2 for n in shape])
+    prediction = whole[tuple(map(slice, shape))]
+    prediction.copy_(torch.from_numpy(noise.gain * (light - 1)))
+    above = noise.gain * (rng.random(shape) if floor == "image" else np.array(floor))
+    b = torch.as_tensor(above + noise.offset, dtype=torch.float32)
+    counts, photons = rng.poisson(light), rng.poisson(HELD_OUT_SHARE * light)
+    y = torch.as_tensor(noise.gain * counts + noise.offset, dtype=torch.float32)
+    n = torch.as_tensor(photons, dtype=torch.float32)
+
+    def figures():
+        yield from misfit(y, prediction, b, noise)
+        yield held_out_likelihood(n, prediction, b, noise, HELD_OUT_SHARE)
+        yield from uncertain_misfit(y, prediction, b, noise, 0.05, HELD_OUT_SHARE)
+
+    found = list(figures())
+    monkeypatch.setenv("NAPARI_DECONV_NUMBA", "off")
+    assert found == pytest.approx(list(figures()), rel=1e-4)
+
+
+def test_many_photons_told_nearly_exactly_are_not_drowned_in_rounding(monkeypatch):
+    """The likelihood beside an exact prediction is less than zero by half the squared error."""
+    photons = torch.full((8, 9), 1e12)
+    prediction = photons / HELD_OUT_SHARE * (1 + 1e-6)
+    for loops in ("auto", "off"):
+        monkeypatch.setenv("NAPARI_DECONV_NUMBA", loops)
+        found = held_out_likelihood(photons, prediction, torch.zeros(()), PLAIN, HELD_OUT_SHARE)
+        assert found == pytest.approx(-0.5 * 1e12 * 1e-12, rel=0.25)

@@ -45,12 +45,3 @@ def test_the_divergence_is_that_of_the_formula(shape, floor, scale):
     assert divergence == pytest.approx(expected.sum(), rel=1e-5)
     np.testing.assert_allclose(prediction, y / p, rtol=1e-5)
     assert not whole[-1].any()
-
-
-def test_the_logarithm_is_right_wherever_a_float_is_normal():
-    values = np.float32(np.geomspace(1.2e-38, 3.4e38, 100_001))
-    near = np.float32(1 + np.linspace(-0.4, 0.6, 100_001))
-    for line in (values, near):
-        found, power = line.copy(), np.empty_like(line)
-        fused_photons.logarithm(found, found.view(np.int32), power)
-        np.testing.assert_allclose(found, np.log(line.astype(float)), rtol=3e-7, atol=1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_deconv.operators import fused
 from napari_deconv.operators.slabs import slabs, total
 
 if TYPE_CHECKING:
@@ -85,6 +86,13 @@ def misfit(data: Tensor, prediction: Tensor, floor: Tensor, noise: Noise) -> tup
 
     deviance = squares = 0.0
     zero = effective_offset(noise)
+    if fused.usable(data, (True,)):
+        from napari_deconv.operators import fused_statistics
+
+        deviance, squares = fused_statistics.misfit(
+            data, prediction, floor, zero=zero, gain=noise.gain, least=LEAST_PHOTONS
+        )
+        return 2 * deviance / data.numel(), squares / data.numel()
     for y, p, b in slabs(data, prediction, floor):
         model = ((p + (b - zero)) / noise.gain).clamp_(min=LEAST_PHOTONS)
         counts = ((y - zero) / noise.gain).clamp_(min=0)
@@ -112,6 +120,19 @@ def held_out_likelihood(
         Share of the photons that was held out.
     """
     likelihood, zero = 0.0, effective_offset(noise)
+    if fused.usable(photons, (True,)):
+        from napari_deconv.operators import fused_statistics
+
+        likelihood = fused_statistics.held_out(
+            photons,
+            prediction,
+            floor,
+            zero=zero,
+            gain=noise.gain / share,
+            least=LEAST_PHOTONS,
+            least_share=_LEAST_SHARE,
+        )
+        return likelihood / photons.numel()
     for n, p, b in slabs(photons, prediction, floor):
         model = (p + (b - zero)).mul_(share / noise.gain).clamp_(min=LEAST_PHOTONS)
         # Beside photons told exactly: of many, the differences would drown in rounding.
@@ -151,21 +172,35 @@ def uncertain_misfit(
         Chi-squared, with the variance of noise and error together; and the share of that variance,
         summed over all voxels, which is the error's.
     """
-    squares = weights = residuals = variances = errors = 0.0
     zero = effective_offset(noise)
-    for y, p, b in slabs(data, prediction, floor):
-        light = (p / noise.gain).clamp_(min=0)
-        model = (light + (b - zero) / noise.gain).clamp_(min=LEAST_PHOTONS)
-        counts = ((y - zero) / noise.gain).clamp_(min=0)
-        error = (psf_error * light).square_()
-        # The noise of fewer photons, scaled up to all of them, is the stronger.
-        variance = model / (1 - held_out) + error
-        variances += total(variance)
-        errors += total(error)
-        weight = variance.reciprocal_()
-        residual = counts - model
-        weights += total(weight)
-        residuals += total(residual * weight)
-        squares += total(residual.square_().mul_(weight))
+    if fused.usable(data, (True,)):
+        from napari_deconv.operators import fused_statistics
+
+        variances, errors, weights, residuals, squares = fused_statistics.uncertain(
+            data,
+            prediction,
+            floor,
+            zero=zero,
+            gain=noise.gain,
+            least=LEAST_PHOTONS,
+            kept=1 - held_out,
+            psf_error=psf_error,
+        )
+    else:
+        squares = weights = residuals = variances = errors = 0.0
+        for y, p, b in slabs(data, prediction, floor):
+            light = (p / noise.gain).clamp_(min=0)
+            model = (light + (b - zero) / noise.gain).clamp_(min=LEAST_PHOTONS)
+            counts = ((y - zero) / noise.gain).clamp_(min=0)
+            error = (psf_error * light).square_()
+            # The noise of fewer photons, scaled up to all of them, is the stronger.
+            variance = model / (1 - held_out) + error
+            variances += total(variance)
+            errors += total(error)
+            weight = variance.reciprocal_()
+            residual = counts - model
+            weights += total(weight)
+            residuals += total(residual * weight)
+            squares += total(residual.square_().mul_(weight))
     # What is missing everywhere alike is haze, which some methods leave out, and no error.
     return (squares - residuals**2 / weights) / data.numel(), errors / variances

@@ -14,24 +14,13 @@ import numpy as np
 from napari_deconv.compiling import compiled
 from napari_deconv.operators.fused import everywhere, rows
 from napari_deconv.operators.loops import copy
+from napari_deconv.operators.loops_logarithm import logarithm
 from napari_deconv.sharing import shared
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ZERO, HALF, ONE, TINY = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-30)
-# log(1 + f) is f - f^2 / 2 + f^3 P(f), for 1 + f between the roots of 1/2 and of 2 within 3.2e-8 of
-# it: P is fitted for the least largest relative error.
-SERIES = tuple(
-    np.float32(c)
-    for c in (
-        0.333339125, -0.250013292, 0.199629784, -0.165777996,
-        0.149158403, -0.142661408, 0.086957082,
-    )
-)  # fmt: skip
-LOG_TWO = np.float32(0.6931471805599453)
-# The root of 1/2, and one, as the bits of a float32.
-ROOT_HALF, EXPONENT = np.int32(0x3F3504F3), np.int32(23)
+ZERO, TINY = np.float32(0), np.float32(1e-30)
 
 
 def divide(prediction: Tensor, data: Tensor, floor: Tensor, darkest: float) -> float:
@@ -92,22 +81,6 @@ def extrapolate(into: Tensor, estimates: tuple[Tensor, Tensor, Tensor], a: float
     weights = np.float32(1 + a + b), np.float32(-a - 2 * b), np.float32(b)
     planes, lines, _ = arrays[0].shape
     shared(lambda *place: beyond(*arrays, weights, *place), planes, lines)
-
-
-@compiled
-def logarithm(line: Any, bits: Any, power: Any) -> None:
-    """Set a row of normal positive numbers to their logarithms; ``bits`` are those of the row."""
-    for i in range(line.size):
-        # A number near one, times two to the e.
-        e = (bits[i] - ROOT_HALF) >> EXPONENT
-        bits[i] -= e << EXPONENT
-        power[i] = np.float32(e)
-    for i in range(line.size):
-        f = line[i] - ONE
-        series = SERIES[6]
-        for k in range(5, -1, -1):
-            series = series * f + SERIES[k]
-        line[i] = LOG_TWO * power[i] + f + f * f * (series * f - HALF)
 
 
 @compiled
