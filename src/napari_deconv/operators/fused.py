@@ -189,6 +189,14 @@ def divide(
     shared(lambda first, stop, _, __: loops.divide(*arrays, *holds, first, stop), len(arrays[0]), 1)
 
 
+def invert(spectrum: Tensor, otf: Tensor, bend: Tensor, weight: float) -> None:
+    """Set ``spectrum`` to ``conj(otf) spectrum / (|otf|^2 + weight bend)``."""
+    from napari_deconv.operators import loops
+
+    arrays = lines(spectrum, otf, bend.expand(spectrum.shape))
+    shared(lambda a, b, _, __: loops.invert(*arrays, weight, a, b), len(arrays[0]), 1)
+
+
 def _state(assembly: Assembly) -> tuple[Any, ...]:
     arrays = (assembly.before, assembly.signed, assembly.estimate, assembly.target)
     before, s, e, out = (rows(assembly.estimate if a is None else a)[0] for a in arrays)

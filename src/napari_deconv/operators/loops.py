@@ -445,3 +445,14 @@ def divide(
             x[k, i] = complex(
                 scale * (x[k, i].real + s[k, i].real), scale * (x[k, i].imag + s[k, i].imag)
             )
+
+
+@compiled
+def invert(s: Any, h: Any, bend: Any, weight: float, first: int, stop: int) -> None:
+    """Set s to ``conj(h) s / (|h|^2 + weight bend)``."""
+    f = np.float32(weight)
+    for k in range(first, stop):
+        for i in range(s.shape[1]):
+            a, b, re, im = h[k, i].real, h[k, i].imag, s[k, i].real, s[k, i].imag
+            gain = ONE / (a * a + b * b + f * bend[k, i])
+            s[k, i] = complex(gain * (a * re + b * im), gain * (a * im - b * re))

@@ -115,7 +115,12 @@ def regularised_inverse(data: Tensor, blur: Convolution, penalty: Tensor, weight
     weight
         :math:`\lambda`.
     """
+    import torch
+
     spectrum = blur.spectrum(data)
+    if fused.usable(torch.view_as_real(spectrum)[..., 0], (True,)):
+        fused.invert(spectrum, blur.otf, penalty, weight)
+        return blur.from_spectrum(spectrum)
     for s, h, p in slabs(spectrum, blur.otf, penalty):
         gain = (h.real.square() + h.imag.square()).add_(p, alpha=weight).reciprocal_()
         # Real numbers times complex ones are slow in torch.
