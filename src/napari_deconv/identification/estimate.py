@@ -90,7 +90,7 @@ def estimates(
     model = pupils(spectrum.CUTOFF, SHAPE)
     say(0.1, "fitting aberrations")
     known = known or prior.load()
-    first = fitting.starts(fitting.STARTS, seed, len(known.components))
+    first = fitting.starts(fitting.starts_for(seen), seed, len(known.components))
     found = fitting.fit(fitting.Model(seen, known, model, amplitude), first, seed=seed)
     weights = torch.softmax(found.evidence, 0)
     say(0.6, "reading the spectrum")
