@@ -116,6 +116,22 @@ class TestFit:
         assert error < 0.05
         assert (found.evidence.diff() <= 0).all()
 
+    def test_of_more_starts_the_promising_go_on(self, coefficients):
+        """Of few starts some end in a wrong place; of more, with as few of them followed, none."""
+        known = prior.load()
+        power = spectrum.transfer((31, 31), 64)(P.psf(coefficients))
+        right = {4: 0, 24: 0}
+        for each, truth in zip(power, P.psf(coefficients), strict=True):
+            log = torch.log(each * torch.exp(known.mean) + 1e-9)
+            model = Model(spectrum.Spectrum(log, 1e-9, 200.0, 64), known, P, 0.15)
+            for count in right:
+                found = fit(model, starts(count, 0, len(known.components)), kept=4)
+                assert len(found.coefficients) == len(found.samples) == 4
+                psf = P.psf(found.coefficients[0])
+                error = min((psf - truth).norm(), (psf.flip(0, 1) - truth).norm()) / truth.norm()
+                right[count] += bool(error < 0.05)
+        assert right[24] == len(coefficients) > right[4]
+
     def test_noise_leaves_more_open(self, coefficients):
         known = prior.load()
         spreads = []

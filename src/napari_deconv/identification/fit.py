@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from napari_deconv.identification.field import FieldModel
     from napari_deconv.identification.prior import SpectrumPrior
 
-# So many starts, of which after a few steps the most promising go on. With 16 from the beginning,
-# one image in ten ends in the wrong place; 48 all the way take twice as long, and find no more.
-# Where noise is a larger share of the variance, there are many places alike: more starts find those
-# that explain the noise best, and are no better (0.1 dB worse on photographs of 128 pixels).
+# So many starts, of which after a few steps the most promising go on. With as many as these from
+# the beginning, an image now and then ends in the wrong place; all to their end take twice as long
+# and find no more. Where noise is a larger share of the variance, many places are alike: more
+# starts find those that explain the noise best, and are no better.
 _STARTS, KEPT, _SIFTED, _NOISY = 48, 16, 6, 3e-3
 STEPS = 30
 # Neighbouring frequencies share windows and rests: the share of them that counts, with as many
