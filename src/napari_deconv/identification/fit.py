@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # the beginning, an image now and then ends in the wrong place; all to their end take twice as long
 # and find no more. Where noise is a larger share of the variance, many places are alike: more
 # starts find those that explain the noise best, and are no better.
-_STARTS, KEPT, _SIFTED, _NOISY = 48, 16, 6, 1e-2
+_STARTS, KEPT, _SIFTED, _NOISY = 48, 16, 6, 2.5e-2
 STEPS = 30
 # Neighbouring frequencies share windows and rests: the share of them that counts, with as many
 # windows as the smallest images have, how it falls with the logarithm of more, and at least.
