@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Sides of the images.
 SIDES = (66, 483)
-STEPS, _DECAY = 1500, 0.03
+STEPS, _DECAY = 1500, 0.3
 # Standard deviation of an estimate's errors, waves: range with noise, and largest without.
 _ERRORS, _QUIET = (0.004, 0.08), 0.02
 

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Parts, in the order in which they need each other, and minutes of each by default.
-PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 5.0, "weighing": 12.0, "resnet": 10.0}
+PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 8.0, "weighing": 12.0, "resnet": 10.0}
 RESNET = "deep-blur-resnet"
 _SYNTHETIC, _APART = 100, 14
 # Seconds that a case of the weighing takes, and a pair of restorations; fewest of either.
-_CASE, _PAIR = 0.6, 0.025
+_CASE, _PAIR = 0.6, 0.04
 _FEWEST = 4
 _DATA = (
     "Kodak photographs 1 to 14 and synthetic microscopy (filaments, beads, nuclei, shells, dead "
@@ -162,7 +162,7 @@ def _sign(
     network, scores = blind_signs.learn(cases, judged, seed=seed)
     card = _card(
         "deep-blur: which way round",
-        f"{count} pairs of Wiener restorations of 66 to 482 pixels, with PSFs as wrong as "
+        f"{count} pairs of restorations of 66 to 482 pixels, with PSFs as wrong as "
         "estimates are; cross entropy, weighted by what the decision matters",
         {f"share decided rightly, weighted, on {_APART_DATA}": scores},
         command,
