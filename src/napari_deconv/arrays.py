@@ -21,6 +21,22 @@ def out_of_scale(low: float, high: float) -> bool:
     return not _FAINTEST <= max(abs(low), abs(high)) <= _BRIGHTEST
 
 
+def refuse_too_bright(block: NDArray[np.float32]) -> None:
+    """Refuse a part of an image with values too large for float32's range in what follows.
+
+    Raises
+    ------
+    InputError
+        When there are.
+    """
+    high = max(float(block.max()), -float(block.min()))
+    if high > _BRIGHTEST:
+        raise InputError(
+            f"The image holds values as large as {high:g}; the largest may be {_BRIGHTEST:g}. "
+            "Multiply the image by a constant, and divide the result by it."
+        )
+
+
 def as_image(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
     """Return ``image`` as float32 in native byte order, never writing to the array given.
 

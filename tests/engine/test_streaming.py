@@ -357,3 +357,16 @@ def test_a_mapped_array_is_the_array(tmp_path):
     np.testing.assert_array_equal(portable(view), view)
     with pytest.raises(FileError, match="cannot be read"):
         MappedArray(tmp_path / "gone", (2,), np.dtype("u1"))[0]
+
+
+@pytest.mark.parametrize("method", ["richardson-lucy", "wiener", "tikhonov", "fista"])
+def test_what_is_read_later_and_shows_nothing_stays_as_it_is(method):
+    image = da.full((48, 50), 7.0, chunks=16, dtype=np.float32)
+    result = nd.restore(image, method, np.ones((5, 5)) / 25, read_noise=0.0)
+    np.testing.assert_allclose(result, 7, rtol=1e-3)
+
+
+def test_what_is_read_later_and_too_bright_says_so():
+    image = da.full((48, 50), 1e20, chunks=16, dtype=np.float32)
+    with pytest.raises(nd.InputError, match="large as 1e\\+20"):
+        nd.restore(image, "richardson-lucy", np.ones((5, 5)) / 25)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_deconv.identification import prior, reading, sign, spectrum
+from napari_deconv.identification import positivity, prior, reading, sign, spectrum
 from napari_deconv.identification.fit import Model, fit, starts
 from napari_deconv.identification.mixture import Mixture, before_looking, together
 from napari_deconv.identification.optics import MODES, even_twin, pupils, turned
@@ -191,6 +191,43 @@ class TestSign:
         known = facts(1e4, torch.full((5,), 1e-3), torch.full((5,), 0.5))
         torch.testing.assert_close(network(-seen, known), -network(seen, known))
         assert network(seen, known).abs().max() > 0
+
+
+class TestPositivity:
+    @pytest.fixture
+    def scene(self):
+        random = np.random.default_rng(3)
+        dots = np.where(random.random((130, 130)) < 0.03, random.random((130, 130)), 0)
+        return dots.astype(np.float32)
+
+    def test_of_dots_in_the_dark_the_right_way_round_explains_more(self, scene, coefficients):
+        for psf in P.psf(coefficients):
+            image = torch.from_numpy(blurred(scene, psf.numpy()))
+            shares, pixels = positivity.unexplained(image, torch.stack([psf, psf.flip(0, 1)]))
+            assert pixels == 100 * 100
+            assert shares[0] < shares[1] - 0.2
+            mirrored, _ = positivity.unexplained(image.flip(0, 1), psf.flip(0, 1)[None])
+            torch.testing.assert_close(mirrored, shares[:1], atol=1e-2, rtol=0)
+
+    def test_brightness_and_offset_do_not_matter(self, scene, coefficients):
+        psf = P.psf(coefficients[:1])
+        image = torch.from_numpy(blurred(scene, psf[0].numpy()))
+        expected, _ = positivity.unexplained(image, psf)
+        found, _ = positivity.unexplained(40 * image + 100, psf)
+        torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
+
+    def test_what_has_nothing_in_it_is_no_error(self, coefficients):
+        shares, _ = positivity.unexplained(torch.full((64, 70), 3.0), P.psf(coefficients))
+        assert torch.isfinite(shares).all()
+
+    def test_of_large_images_the_middle_is_looked_at(self, coefficients):
+        random = torch.Generator().manual_seed(0)
+        image = torch.rand(200, 300, generator=random)
+        shares, pixels = positivity.unexplained(image, P.psf(coefficients[:1]))
+        assert pixels == 192 * 192
+        image[:4] = image[-4:] = image[:, :54] = image[:, -54:] = 1e3
+        again, _ = positivity.unexplained(image, P.psf(coefficients[:1]))
+        torch.testing.assert_close(again, shares)
 
 
 class TestNetworks:

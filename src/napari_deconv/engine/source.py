@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_deconv.arrays import as_finite, check_image
+from napari_deconv.arrays import as_finite, check_image, refuse_too_bright
 from napari_deconv.errors import InputError
 from napari_deconv.io.lazy import READ_AT_ONCE, Rearranged, StoredArray, portable
 
@@ -190,6 +190,9 @@ class Source:
         ]
         ranges = tuple(slice(int(p.min()), int(p.max()) + 1) for p in places)
         block = as_finite(np.asarray(self._image[(*self.place_of(frame), *ranges)]))
+        if not isinstance(self._image, np.ndarray):
+            # An image in memory was looked at as a whole.
+            refuse_too_bright(block)
         if ranges == tuple(outer):
             return block
         return block[np.ix_(*(p - r.start for p, r in zip(places, ranges, strict=True)))]

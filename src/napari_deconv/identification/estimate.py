@@ -29,7 +29,7 @@ SHAPE = (31, 31)
 # Candidates whose way round is looked at, and the least weight of one that is.
 _LOOKED_AT, SLIGHT = 6, 0.02
 # Signal to noise, dB, that is as good as any: the weighing was taught no better one.
-_CEILING = 25.0
+_CEILING = 30.0
 # Two PSFs nearer than this (squared difference over the square) are one.
 _SAME = 0.02
 

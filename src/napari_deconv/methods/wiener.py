@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_deconv.operators.convolution import Convolution
 
 
+# Ratio beyond which nothing is left of a frequency, in float32 or in any other number.
+_MOST = 1e12
+
+
 def _spectrum(data: None, blur: None, parameters: Mapping[str, Any]) -> str:
     """Return "constant" for a ratio that somebody gives, as in a textbook."""
     del data, blur
@@ -33,7 +37,9 @@ def _ratio(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> fl
 def _profile(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> tuple[float, ...]:
     if parameters["spectrum"] != "radial":
         return (1.0,)
-    return tuple(float(ratio) for ratio in ratios(data, blur, float(parameters["psf_error"])))
+    found = ratios(data, blur, float(parameters["psf_error"]))
+    # An image in which there is nothing has no power to divide by.
+    return tuple(min(float(ratio), _MOST) for ratio in found)
 
 
 def _is_radial(parameters: Mapping[str, Any]) -> bool:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 NAMES = ("fit", "network", "before")
 STEPS = 800
 _RATE, _DECAY = 1e-2, 3e-2
-# Relative squared error below which a smaller one matters little: 25 dB.
-_LEAST = 0.003
+# Relative squared error below which a smaller one matters little: 30 dB.
+_LEAST = 0.001
 # What a PSF is worse than the mean of all counts by so much more: who knew nothing would do better.
 _HARM = 0.5
 

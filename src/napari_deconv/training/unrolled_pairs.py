@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LEARNED, _JUDGED = range(1, 16), range(16, 17)
 # Synthetic objects: how many to learn from and to judge by.
 _DRAWN, _DRAWN_APART = 240, 8
-_PHOTOGRAPHS = 0.6
+_PHOTOGRAPHS = 0.4
 # Share of the objects that are seen at half the resolution, where they are sharper.
 _BINNED = 0.35
 # Aberrations are even between plus and minus one of these (waves); half of the PSFs have the first.
