@@ -70,6 +70,15 @@ def test_results_are_in_the_inputs_own_units(scale):
     assert relative_rmse(rl(IMAGE * scale) / scale, rl()) < 1e-4
 
 
+@pytest.mark.parametrize("method", ["wiener", "tikhonov-miller", "richardson-lucy"])
+def test_what_is_automatic_is_told_by_a_frame_that_shows_something(method):
+    series = np.stack([IMAGE, 0 * IMAGE, IMAGE[::-1]])
+    for image in (series, da.from_array(series, chunks=(1, 40, 44))):
+        result = nd.restore(image, method, PSF)
+        np.testing.assert_allclose(result[0], nd.restore(IMAGE, method, PSF), rtol=1e-5, atol=1e-3)
+        assert np.abs(result[1]).max() < 1e-3 * result[0].max()
+
+
 def test_time_and_channels_are_frames():
     series = np.stack([np.stack([IMAGE, 2 * IMAGE]), np.stack([IMAGE + 1, IMAGE[::-1]])])
     result = rl(series)

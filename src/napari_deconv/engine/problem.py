@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 # Voxels of the region on which automatic values are found.
 REPRESENTATIVE = 2_000_000
 _LEAST_SAMPLE = 100_000
+# Frames that are looked at to find one that is not blank.
+_FRAMES = 8
 # Side of a PSF that has yet to be found, for forecasts.
 _FOUND = 31
 # Bytes that any job takes: modules loaded at first use, threads, buffers of libraries; and what
@@ -412,14 +414,25 @@ class Problem:
             self._sample, self._representative = voxels, None
 
     def lively_region(self, voxels: int) -> tuple[tuple[int, ...], tuple[slice, ...]]:
-        """Return a frame, and in it the region of so many voxels in which there is most to see."""
+        """Return a frame, and in it the region of so many voxels in which there is most to see.
+
+        It is the frame in the middle, or one near it where that is blank: a shutter was closed.
+        """
         frames = list(self.source.frames)
-        frame = frames[len(frames) // 2]
-        shape = self.source.spatial_shape
         size = self.sample_size(voxels)
-        if size == shape:
-            return frame, tuple(slice(0, n) for n in shape)
-        return frame, self.source.liveliest(frame, size)
+        middle = len(frames) // 2
+        nearest = sorted(range(len(frames)), key=lambda number: abs(number - middle))
+        for number in nearest[:_FRAMES] if len(frames) > 1 else ():
+            region = self._liveliest(frames[number], size)
+            block = self.source.read(frames[number], region)
+            if block.min() < block.max():
+                return frames[number], region
+        return frames[middle], self._liveliest(frames[middle], size)
+
+    def _liveliest(self, frame: tuple[int, ...], size: tuple[int, ...]) -> tuple[slice, ...]:
+        if size == self.source.spatial_shape:
+            return tuple(slice(0, n) for n in size)
+        return self.source.liveliest(frame, size)
 
     def sample_size(self, voxels: int) -> tuple[int, ...]:
         """Return the shape of a region of at most so many voxels, stacks unsplit if possible."""
