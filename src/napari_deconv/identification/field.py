@@ -248,7 +248,7 @@ def windows(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
     """Return the windows that an image is looked at through."""
     axes = []
     for n in shape:
-        side = min(n, max(_SMALLEST, min(_LARGEST, n // _PARTS)))
+        side = min(n, max(_SMALLEST, min(_LARGEST, math.ceil(n / _PARTS))))
         count = 1 + math.ceil(2 * (n - side) / side)
         starts = np.linspace(0, n - side, count).round().astype(int)
         axes.append([slice(int(s), int(s) + side) for s in starts])

@@ -45,8 +45,10 @@ _PASSED, _LEAST = 0.02, 0.1
 _ERROR = 0.01
 # Float32 maps that are held at once, by the networks' precision; measured.
 _MAPS = {"bfloat16": 60.0, "float32": 105.0, "auto": 105.0}
-# Seconds to find a PSF, a field of PSFs, and, for each pixel, to look again; measured.
-_FINDING, _FIELD, _AGAIN = 0.8, 14.0, 1.5e-4
+# Seconds to find a PSF and, for each pixel, to look again; and a field of PSFs, for the number of
+# windows it is looked at through, to a power. Measured.
+_FINDING, _AGAIN = 0.8, 1.5e-4
+_FIELD, _GROWTH = 0.1, 1.5
 
 
 def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -117,8 +119,10 @@ def _find_psf(planes: Planes, parameters: Mapping[str, Any]) -> FoundPsf:
 
 
 def _finding(parameters: Mapping[str, Any], pixels: int) -> float:
+    from napari_deconv.identification.field import windows
+
     if parameters["psf_varies"]:
-        return _FIELD
+        return _FIELD * len(windows((math.isqrt(pixels),) * 2)) ** _GROWTH
     return _FINDING + _AGAIN * pixels * bool(parameters["refine"])
 
 
@@ -197,7 +201,7 @@ def deep_blur(
         Largest aberration to expect where the PSF is found, each coefficient in waves rms.
     psf_varies
         Let the PSF change over the field where it is found: for images of 256 pixels and more with
-        much fine structure and little noise; a quarter of a minute.
+        much fine structure and little noise; a quarter of a minute, or half of one on large images.
     refine
         Look again where the PSF is found, by restorations that have to foretell data held back:
         a better PSF from noisy images of 256 pixels or so on average, not always; half a minute.
