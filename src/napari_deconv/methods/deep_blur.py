@@ -45,10 +45,10 @@ _PASSED, _LEAST = 0.02, 0.1
 _ERROR = 0.01
 # Float32 maps that are held at once, by the networks' precision; measured.
 _MAPS = {"bfloat16": 60.0, "float32": 105.0, "auto": 105.0}
-# Seconds to find a PSF and, for each pixel, to look again; and a field of PSFs, for the number of
-# windows it is looked at through, to a power. Measured.
+# Seconds to find a PSF and, for each pixel, to look again; and to find a field of PSFs: at least,
+# and for the number of windows it is looked at through, to a power. Measured.
 _FINDING, _AGAIN = 0.8, 1.5e-4
-_FIELD, _GROWTH = 0.1, 1.5
+_FIELD, _WINDOW, _GROWTH = 2.0, 0.085, 1.5
 
 
 def _level(data: Tensor, blur: Convolution, parameters: Mapping[str, Any]) -> float:
@@ -122,7 +122,8 @@ def _finding(parameters: Mapping[str, Any], pixels: int) -> float:
     from napari_deconv.identification.field import windows
 
     if parameters["psf_varies"]:
-        return _FIELD * len(windows((math.isqrt(pixels),) * 2)) ** _GROWTH
+        count = len(windows((math.isqrt(pixels),) * 2))
+        return _FIELD + _WINDOW * math.pow(count, _GROWTH)
     return _FINDING + _AGAIN * pixels * bool(parameters["refine"])
 
 
