@@ -1,6 +1,6 @@
 """deep-blur's restoration: what the PSF that was found is worth, and blur that varies.
 
-    python benchmarks/deep_blur.py DATA [--part restoration|variant|field|time] [--cases 8]
+    python benchmarks/deep_blur.py DATA [--part restoration|variant|field|told|time] [--cases 8]
 
 Objects and PSFs are those of ``identification.py``, coefficients evenly between -0.15 and 0.15
 waves. What is blurred is larger than what is seen, so borders are true. SSIM is that of
@@ -22,6 +22,7 @@ from scipy.signal import fftconvolve
 
 import napari_deconv as nd
 from identification import MODES, SIDE, SIGMAS, microscopy, photographs, psf_of, signal
+from napari_deconv.methods.deep_blur import FELT
 
 AMPLITUDE = 0.15
 # Largest constant, slopes and curvatures of a field's coefficients, in 0.1 waves.
@@ -30,10 +31,15 @@ _WILD, _MILD = (1, 0.7, 0.7, 0.5, 0.5, 0.5), (1, 0.35, 0.35, 0.2, 0.2, 0.2)
 Image = Any
 
 
+PARTS = ("restoration", "variant", "field", "told", "time")
+# Shares of the error that is expected of a PSF, to tell the network.
+TOLD = (0.35, 0.5, 0.7, 1.0, 1.4)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder of the test images")
-    parser.add_argument("--part", choices=("restoration", "variant", "field", "time"), nargs="*")
+    parser.add_argument("--part", choices=PARTS, nargs="*")
     parser.add_argument("--cases", type=int, default=8, help="images of each kind")
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 480])
     parser.add_argument("--sigmas", type=float, nargs="*", default=[0.003, 0.02])
@@ -41,13 +47,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found: dict[str, Any] = {}
-    wanted = given.part or ("restoration", "variant", "field", "time")
+    wanted = given.part or PARTS
     if "restoration" in wanted:
         found["restoration"] = restoration(given)
     if "variant" in wanted:
         found["variant"] = variant(given)
     if "field" in wanted:
         found["field"] = field(given)
+    if "told" in wanted:
+        found["told"] = told(given)
     if "time" in wanted:
         found["time"] = seconds(given)
     if given.json:
@@ -104,10 +112,10 @@ def _compared(thing: Image, number: int, sigma: float, weights: str) -> dict[str
         return float(nd.assess(result, reference=truth).ssim)
 
     blind, details = nd.restore(image, "deep-blur", weights=weights, details=True)
-    turned, error = details.psf[::-1, ::-1], 10 ** (-details.found["expected_snr"] / 20)
+    turned = details.psf[::-1, ::-1]
     right = ssim(blind)
     if signal(turned, psf) > signal(details.psf, psf):
-        given = {"weights": weights, "psf_error": min(0.5, error)}
+        given = {"weights": weights, "psf_error": details.parameters["psf_error"]}
         right = ssim(nd.restore(image, "deep-blur", turned, **given))
     return {
         "psf_snr": signal(details.psf, psf),
@@ -197,7 +205,7 @@ def _field_found(thing: Image, number: int, sigma: float, weights: str) -> dict[
     def ssim(method: str, psf: Any, **options: Any) -> float:
         return float(nd.assess(nd.restore(image, method, psf, **options), reference=truth).ssim)
 
-    error = min(0.5, 10 ** (-found.expected_snr / 20))
+    error = FELT * 10 ** (-found.expected_snr / 20)
     blind = nd.restore(image, "deep-blur", weights=weights)
     return {
         "residual": model.residual,
@@ -214,6 +222,52 @@ def _field_found(thing: Image, number: int, sigma: float, weights: str) -> dict[
         "rl, one": ssim("richardson-lucy", one.psf),
         "s": took,
     }
+
+
+def told(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Tell the network shares of what is expected to be wrong with the PSF that was found.
+
+    On what its weights were not learned from, and other parts do not look at: photographs 15 and
+    16, an actin image, and drawn scenes.
+    """
+    import tifffile
+
+    from napari_deconv.training.blind_scenes import scene
+
+    actin = tifffile.imread(given.data / "img2d_gt" / "Actin3_GroundTruth.tif").astype(np.float64)
+    low, high = np.quantile(actin, (0.001, 0.999))
+    drawn = [scene([999, number]) for number in range(7)]
+    rows = []
+    for kind, objects in (
+        ("photographs", photographs(given.data, (15, 16))),
+        ("microscopy", [np.clip((actin - low) / (high - low), 0, 1.5), *drawn]),
+    ):
+        for sigma in SIGMAS:
+            scores = [
+                _told(thing, number, sigma, given.weights)
+                for number, thing in enumerate(parts(objects, 256, given.cases))
+            ]
+            mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
+            rows.append({"kind": kind, "sigma": sigma, "n": len(scores)} | mean)
+    names = list(rows[0])
+    cells = [[r[n] for n in names] for r in rows]
+    harness.table("shares of the expected error, told: SSIM", names, cells)
+    return rows
+
+
+def _told(thing: Image, number: int, sigma: float, weights: str) -> dict[str, float]:
+    random = np.random.default_rng([number, 5])
+    psf = psf_of(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
+    image, truth = seen(thing, psf)
+    image = (image + sigma * random.standard_normal(image.shape)).astype(np.float32)
+    found = nd.identify(image)
+    error = 10 ** (-found.expected_snr / 20)
+    scores = {"PSF, dB": signal(found.psf, psf), "expected, dB": found.expected_snr}
+    for share in TOLD:
+        options = {"weights": weights, "psf_error": min(0.5, share * error)}
+        result = nd.restore(image, "deep-blur", found.psf, **options)
+        scores[f"{share:g}"] = float(nd.assess(result, reference=truth).ssim)
+    return scores
 
 
 def seconds(given: argparse.Namespace) -> dict[str, float]:

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
 from scipy.signal import fftconvolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SIDE, CUTOFF, POINTS = 31, 0.2, 256
 SIGMAS = (0.0, 0.003, 0.02, 0.05)
@@ -218,12 +221,12 @@ def signal(psf: Array, truth: Array) -> float:
     return float(-10 * np.log10(((psf - truth) ** 2).sum() / (truth**2).sum()))
 
 
-def photographs(data: Path) -> list[Array]:
+def photographs(data: Path, numbers: Iterable[int] = UNSEEN) -> list[Array]:
     """Return the whole photographs, of the crops that the data holds."""
     with np.load(data / "natural/kodak_144x256x256_gray.npz") as stored:
         crops = dict(zip(stored["names"].tolist(), stored["images"], strict=True))
     made = []
-    for number in UNSEEN:
+    for number in numbers:
         places = sorted(name[-2:] for name in crops if name.startswith(f"{number:02d}."))
         rows = [[at for at in places if at[0] == row] for row in sorted({a[0] for a in places})]
         made.append(

@@ -96,7 +96,7 @@ class FoundPsf:
         Array (y, x), sum 1, origin at ``n // 2``; or a :class:`~napari_deconv.VariantPsf` of the
         part of the image that was looked at.
     error
-        Norm of what is expected to be wrong with it, relative to its own.
+        What restoring is to be told of what may be wrong with it: a norm, relative to its own.
     verdict
         What it is worth, in plain words.
     reliable

@@ -10,6 +10,7 @@ import napari_deconv as nd
 from napari_deconv import identification
 from napari_deconv.identification import FieldIdentification
 from napari_deconv.identification.optics import MODES, Pupils
+from napari_deconv.methods.deep_blur import FELT
 from napari_deconv.optics.variant import VariantPsf
 from napari_deconv.optics.zernike import name
 from napari_deconv.simulation.phantoms import filaments
@@ -147,7 +148,7 @@ def test_finds_a_field_restores_with_it_and_shows_its_maps(viewer, dock, field, 
     # The layer is a PSF for every method that takes steps, and knows how wrong it may be.
     psf = next(layer for layer in viewer.layers if layer.name == "Field PSF found in cells")
     dock.psf.choose(psf)
-    assert dock.work().options["psf_error"] == pytest.approx(10 ** (-14 / 20))
+    assert dock.work().options["psf_error"] == pytest.approx(FELT * 10 ** (-14 / 20))
     dock.strip.run.click()
     settle(dock)
     assert relative_rmse(viewer.layers[-1].data, result.data) < 5e-3

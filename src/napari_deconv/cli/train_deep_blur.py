@@ -62,7 +62,7 @@ def _parser() -> Parser:
         "--size",
         choices=("small", "large"),
         default="small",
-        help="small: 1.9 million parameters, an hour on one core; large: 25 million, for a GPU",
+        help="small: 1.9 million parameters, two hours on one core; large: 25 million, for a GPU",
     )
     parser.add_argument(
         "--keep",

@@ -204,7 +204,8 @@ def find_field(
     models = [fitting.Model(each, known, model, amplitude, share=temper) for each in spectra]
     say(0.1, "fitting aberrations")
     alone = fitting.Model(whole, known, model, amplitude)
-    first = fitting.starts(fitting.starts_for(whole), seed, len(known.components))
+    # One PSF is no good model of a field: as with noise, more starts would find worse places.
+    first = fitting.starts(fitting.KEPT, seed, len(known.components))
     begun = _numbers(fitting.fit(alone, first, seed=seed))[:_FOLLOWED, : len(MODES)]
     middles = [
         [(side.start + side.stop) / 2 / n for side, n in zip(piece, plane.shape, strict=True)]

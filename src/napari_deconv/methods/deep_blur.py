@@ -43,6 +43,9 @@ _OUTLIERS = 1e-4
 _PASSED, _LEAST = 0.02, 0.1
 # What the PSF is taken to be wrong by where nobody knows.
 _ERROR = 0.01
+# Of the error that is expected of a PSF that was found, what is told: it errs most where the image
+# shows least, and so harms less than as large an error of any kind, which the training had.
+FELT = 0.5
 # Float32 maps that are held at once, by the networks' precision; measured.
 _MAPS = {"bfloat16": 60.0, "float32": 105.0, "auto": 105.0}
 # Seconds to find a PSF and, for each pixel, to look again; and to find a field of PSFs: at least,
@@ -111,7 +114,7 @@ def _find_psf(planes: Planes, parameters: Mapping[str, Any]) -> FoundPsf:
         found = identify(frames, **told, refine=parameters["refine"])
     return FoundPsf(
         found.psf,
-        10 ** (-found.expected_snr / 20),
+        FELT * 10 ** (-found.expected_snr / 20),
         found.verdict,
         found.confidence >= UNKNOWN,
         found.record(),

@@ -60,7 +60,7 @@ class Plan:
             Prior(channels=(48, 64, 96), blocks=1, maps=2, patch=2, residual=True)
         )
     )
-    minutes: float = 50.0
+    minutes: float = 136.0
     steps: int | None = None
     batch: int = 8
     side: int = 80
