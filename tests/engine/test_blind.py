@@ -9,6 +9,7 @@ from napari_deconv.engine import Job, blind
 from napari_deconv.engine.blocks import Settled
 from napari_deconv.errors import InputError, ParameterError
 from napari_deconv.identification import FieldIdentification
+from napari_deconv.methods.deep_blur import FELT
 
 SIDE = 100
 
@@ -57,7 +58,7 @@ def settled(image, **options):
 def test_a_field_becomes_the_psf(looked_at, image):
     restored, details = nd.restore(image, "deep-blur", psf_varies=True, details=True)
     np.testing.assert_array_equal(looked_at[0], image)
-    given = nd.restore(image, "deep-blur", details.psf_field, psf_error=0.1, psf_energy=1.0)
+    given = nd.restore(image, "deep-blur", details.psf_field, psf_error=FELT * 0.1, psf_energy=1.0)
     np.testing.assert_allclose(restored, given, rtol=1e-5)
     np.testing.assert_allclose(details.psf, details.psf_field.mean, atol=1e-6)
     assert details.provenance["found"]["coefficients"] == {"4": np.zeros((3, 3)).tolist()}

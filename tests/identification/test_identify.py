@@ -153,7 +153,7 @@ def test_no_more_is_expected_than_was_taught(monkeypatch):
     told = (torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([80.0]))
     monkeypatch.setattr(reading, "weighing", lambda: lambda facts: told)
     found = identify(image_of(64)[0], cutoff=0.2)
-    assert found.expected_snr == 25
+    assert found.expected_snr == 30
     assert found.confidence < 1
 
 
