@@ -2,9 +2,10 @@
 
 A PSF and the same turned by 180 degrees have one spectrum; restorations with the two differ in
 phase alone. They are compared by how sparse their gradients are, at several scales and powers and
-with more and less smoothing: differences of logarithms, each times a gain that a small network
-knows from the image's size and noise, add up to the logarithm of the odds. Exchanging the two
-restorations changes its sign and nothing else.
+with more and less smoothing, and by how much of the image a non-negative object leaves unexplained:
+differences of logarithms, each times a gain that a small network knows from the image's size and
+noise, add up to the logarithm of the odds. Exchanging the two restorations changes its sign and
+nothing else.
 """
 
 from __future__ import annotations
