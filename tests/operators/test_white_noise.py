@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_deconv.operators.convolution import Convolution
-from napari_deconv.operators.white_noise import white_noise
+from napari_deconv.operators.white_noise import seen, white_noise
 from problems import gaussian_psf
 
 SHAPE = (160, 176)
@@ -49,3 +49,13 @@ def test_without_noise_there_is_only_rounding():
     exact = torch.fft.rfftn(clean.double() - clean.double().mean()).abs().square() / clean.numel()
     rounded = float((power.sqrt() - exact.sqrt()).square().mean())
     assert rounded / 10 < white_noise(power, blur) < 10 * rounded
+
+
+def test_waves_of_which_nothing_is_passed_are_all_noise():
+    """A box of three voxels passes nothing of a third of each axis of a grid in threes."""
+    image = 2 + torch.randn((16, 106, 106), generator=torch.Generator().manual_seed(0))
+    blur = Convolution(np.full((3, 3, 3), 1 / 27), image.shape)
+    assert blur.grid == (18, 108, 108)
+    power = seen(image, blur)
+    expected = float(power.mean())
+    assert white_noise(power, blur) == pytest.approx(expected, rel=0.05)

@@ -89,6 +89,9 @@ def _constant_part(power: NDArray[np.float64], passed: NDArray[np.float64]) -> f
 
     By weighted least squares, again and again, since the variance is the square of what is fitted.
     """
+    if not passed.any():
+        # Nothing of the object is there: all is noise.
+        return float(power.mean())
     scale = max(float(power.mean()), 1e-300)
     power, passed = power / scale, passed / max(float(passed.mean()), 1e-300)
     noise = signal = 0.5
