@@ -102,11 +102,17 @@ def restoration(given: argparse.Namespace) -> list[dict[str, Any]]:
     return all_rows
 
 
-def _compared(thing: Image, number: int, sigma: float, weights: str) -> dict[str, float]:
+def _behind(thing: Image, number: int, sigma: float) -> tuple[Image, Image, Image]:
+    """Return a noisy image of a thing's middle, that middle, and the PSF, drawn by a number."""
     random = np.random.default_rng([number, 5])
     psf = psf_of(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
     image, truth = seen(thing, psf)
     image = (image + sigma * random.standard_normal(image.shape)).astype(np.float32)
+    return image, truth, psf
+
+
+def _compared(thing: Image, number: int, sigma: float, weights: str) -> dict[str, float]:
+    image, truth, psf = _behind(thing, number, sigma)
 
     def ssim(result: Image) -> float:
         return float(nd.assess(result, reference=truth).ssim)
@@ -227,8 +233,9 @@ def _field_found(thing: Image, number: int, sigma: float, weights: str) -> dict[
 def told(given: argparse.Namespace) -> list[dict[str, Any]]:
     """Tell the network shares of what is expected to be wrong with the PSF that was found.
 
-    On what its weights were not learned from, and other parts do not look at: photographs 15 and
-    16, an actin image, and drawn scenes.
+    The share is chosen on photographs 15 and 16, an actin image and drawn scenes, which other parts
+    do not look at; the weighing knows the photographs and the scenes, and the restoration knows
+    photograph 15. Nothing here was learned from the objects of the other parts, which come last.
     """
     import tifffile
 
@@ -239,8 +246,10 @@ def told(given: argparse.Namespace) -> list[dict[str, Any]]:
     drawn = [scene([999, number]) for number in range(7)]
     rows = []
     for kind, objects in (
-        ("photographs", photographs(given.data, (15, 16))),
-        ("microscopy", [np.clip((actin - low) / (high - low), 0, 1.5), *drawn]),
+        ("photographs 15, 16", photographs(given.data, (15, 16))),
+        ("actin, drawn", [np.clip((actin - low) / (high - low), 0, 1.5), *drawn]),
+        ("photographs", photographs(given.data)),
+        ("microscopy", microscopy(given.data)),
     ):
         for sigma in SIGMAS:
             scores = [
@@ -256,10 +265,7 @@ def told(given: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _told(thing: Image, number: int, sigma: float, weights: str) -> dict[str, float]:
-    random = np.random.default_rng([number, 5])
-    psf = psf_of(random.uniform(-AMPLITUDE, AMPLITUDE, len(MODES)))
-    image, truth = seen(thing, psf)
-    image = (image + sigma * random.standard_normal(image.shape)).astype(np.float32)
+    image, truth, psf = _behind(thing, number, sigma)
     found = nd.identify(image)
     error = 10 ** (-found.expected_snr / 20)
     scores = {"PSF, dB": signal(found.psf, psf), "expected, dB": found.expected_snr}
