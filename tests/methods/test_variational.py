@@ -172,6 +172,24 @@ def test_compiled_and_plain_loops_agree(scene, prior, monkeypatch):
     np.testing.assert_allclose(compiled, plain, atol=1e-5 * plain.max())
 
 
+@pytest.mark.parametrize("compiled", ["auto", "off"])
+@pytest.mark.parametrize("transforms", ["auto", "torch"])
+def test_looking_at_an_estimate_changes_nothing(scene, compiled, transforms, monkeypatch):
+    """Between steps the prediction waits in memory that whoever blurs an estimate takes."""
+    monkeypatch.setenv("NAPARI_DECONV_NUMBA", compiled)
+    monkeypatch.setenv("NAPARI_DECONV_FFT", transforms)
+    _, psf, image = scene
+    data, results = torch.from_numpy(image), []
+    for looks in (False, True):
+        blur = Convolution(psf, data.shape, "extended")
+        steps = variational(data, blur, iterations=12, strength=0.02, level=float(data.mean()))
+        for number, (estimate, _) in enumerate(steps):
+            if looks and number % 3:
+                blur(estimate)
+        results.append(estimate)
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-4)
+
+
 def test_depth_of_voxels_counts():
     """One object on voxels of two depths: slopes are measured in micrometres, not in voxels."""
     x = torch.zeros((8, 8))

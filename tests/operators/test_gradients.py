@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_deconv.operators import gradients
+from napari_deconv.operators import fused, gradients
 from napari_deconv.operators.convolution import Convolution
 from napari_deconv.operators.gradients import (
     gradient,
@@ -151,3 +151,14 @@ def test_weights_and_borders():
     assert weights((0.2, 0.1, 0.1)) == (0.5, 1.0, 1.0)
     blur = Convolution(np.ones((3, 3, 3)), (4, 5, 6), ["extended", "reflect", "circular"])
     assert wraps(blur) == (True, False, True)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5)])
+def test_the_components_of_a_row_stand_together(shape):
+    made = gradients.field(6, shape, "cpu", torch.float32)
+    assert made.shape == (6, *shape)
+    assert not made.any()
+    assert made.stride()[0] == shape[-1]
+    assert fused.stack(made).shape == (*(1,) * (3 - len(shape)), *shape[:-1], 6, shape[-1])
+    with pytest.raises(ValueError, match="together"):
+        fused.stack(torch.zeros(6, *shape))

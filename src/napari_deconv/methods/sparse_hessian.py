@@ -145,10 +145,8 @@ class Continuity:
 
     def dual(self) -> Tensor:
         """Return zeros of the shape of the Hessian."""
-        import torch
-
-        shape = (len(self._factors), *self._blur.object_shape)
-        return torch.zeros(shape, dtype=self._blur.dtype, device=self._blur.device)
+        blur = self._blur
+        return gradients.field(len(self._factors), blur.object_shape, blur.device, blur.dtype)
 
     def symbol(self, grid: Sequence[int]) -> Tensor:
         """Return the spectrum of ``D^T D`` on the half spectrum of a periodic grid."""

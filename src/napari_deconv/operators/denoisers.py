@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_deconv.operators import fused
-from napari_deconv.operators.gradients import gradient, gradient_adjoint
+from napari_deconv.operators.gradients import field, gradient, gradient_adjoint
 from napari_deconv.operators.wavelets import WaveletTransform, soft_threshold
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TotalVariation:
         image = image.contiguous()
         shape = (image.ndim, *image.shape)
         if self._dual is None or self._dual.shape != shape:
-            self._dual = image.new_zeros(shape)
+            self._dual = field(image.ndim, image.shape, image.device, image.dtype)
         elif sigma != self._radius:
             self._dual.mul_(sigma / self._radius)
         self._radius = sigma

@@ -91,9 +91,13 @@ class Transform:
         Real tensor of the transform's shape: where the input is put and the output appears.
     spectrum
         Where a half spectrum may be put for :meth:`inverse`; it may be the same memory as ``work``.
+    uses
+        How many transforms there have been: who left something in the memory sees by that whether
+        it is still there.
     """
 
     work: Tensor
+    uses = 0
 
     def __init__(self, shape: tuple[int, ...], dtype: dtype, device: device) -> None:
         import torch
@@ -118,6 +122,7 @@ class Transform:
         """Transform ``work``; its content may be gone afterwards. Returns the half spectrum."""
         import torch
 
+        self.uses += 1
         spectrum: Tensor = torch.fft.rfftn(self.work)
         return spectrum
 
@@ -125,6 +130,7 @@ class Transform:
         """Transform a spectrum that :meth:`forward` returned back into ``work``."""
         import torch
 
+        self.uses += 1
         torch.fft.irfftn(spectrum, s=self.shape, out=self.work)
 
 
@@ -179,10 +185,12 @@ class _MklTransform(Transform):
         return handle
 
     def forward(self) -> Tensor:
+        self.uses += 1
         _check(self._library.DftiComputeForward(self._plans[0], self._address))
         return self.spectrum
 
     def inverse(self, spectrum: Tensor) -> None:
+        self.uses += 1
         if spectrum.data_ptr() != self.spectrum.data_ptr():
             self.spectrum.copy_(spectrum)
         _check(self._library.DftiComputeBackward(self._plans[1], self._address))

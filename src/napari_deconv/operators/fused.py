@@ -86,7 +86,7 @@ def step(
     x
         Estimate; a view of a row-padded array may be given.
     dual
-        Components of shape ``(components, *x.shape)``, contiguous.
+        Components of shape ``(components, *x.shape)``, as ``gradients.field`` makes them.
     weights
         Weight of a difference along each axis.
     limits
@@ -108,16 +108,17 @@ def step(
 
     number = getattr(loops, kind.upper())
     array, length = rows(x)
-    u, factors = _stack(dual), _factors(1 if kind == "gradient" else 2, weights)
+    u, factors = stack(dual), _factors(1 if kind == "gradient" else 2, weights)
     bounds = tuple(np.float32(b) for b in (*limits, *[0.0] * (6 - len(limits))))
     places = tuple(-1 if s is None else s for s in (*[None] * (3 - len(seams)), *seams))
     state = _state(assembly)
-    height = max(4, _BLOCK // (min(3, array.shape[0]) * (u.shape[0] + 4) * length))
+    height = max(4, _BLOCK // (min(3, array.shape[0]) * (u.shape[2] + 4) * length))
     blocks = max(1, array.shape[1] // height)
 
     def sweep(first: int, stop: int, _: int, __: int) -> tuple[float, float]:
         fixed = (number, array, length, u, factors, bounds, places)
-        moved, lifted = loops.sweep(*fixed, *state, blocks, first, stop)
+        scratch = np.empty((u.shape[2] + 3, length), np.float32)
+        moved, lifted = loops.sweep(*fixed, *state, scratch, blocks, first, stop)
         return float(moved), float(lifted)
 
     def rim(first: int, stop: int, _: int, __: int) -> float:
@@ -182,7 +183,7 @@ def gather(x: Tensor, spectrum: Tensor, otf: Tensor, bend: Tensor, hold: float) 
 def divide(
     x: Tensor, spectrum: Tensor, otf: Tensor, bend: Tensor, holds: tuple[float, float]
 ) -> None:
-    """Set x to ``(x + spectrum) / (holds[0] |otf|^2 + bend + holds[1])``."""
+    """Set x to ``(x + spectrum) / (holds[0] |otf|^2 + bend + holds[1])``, ``spectrum`` to otf x."""
     from napari_deconv.operators import loops
 
     arrays = lines(x, spectrum, otf, bend.expand(x.shape))
@@ -245,5 +246,15 @@ def planes(corner: Tensor) -> Any:
     return corner.as_strided((corner.shape[0], lines, row), (lines * row, row, 1)).numpy()
 
 
-def _stack(dual: Tensor) -> Any:
-    return (dual if dual.ndim == 4 else dual.unsqueeze(1)).numpy()
+def stack(field: Tensor) -> Any:
+    """Return what :func:`napari_deconv.operators.gradients.field` makes, rows' components together.
+
+    Raises
+    ------
+    ValueError
+        When components do not stand together: a copy of them would change in their stead.
+    """
+    together = field.movedim(0, -2)
+    if not together.is_contiguous():
+        raise ValueError("a field's rows have to hold its components together: gradients.field()")
+    return (together if field.ndim == 4 else together.unsqueeze(0)).numpy()

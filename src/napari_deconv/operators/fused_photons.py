@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deconv.compiling import compiled
+from napari_deconv.compiling import compiled, copy
 from napari_deconv.operators.fused import everywhere, rows
-from napari_deconv.operators.loops import copy
 from napari_deconv.operators.loops_logarithm import logarithm
 from napari_deconv.sharing import shared
 

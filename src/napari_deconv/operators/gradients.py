@@ -184,6 +184,18 @@ def hessian_norm_squared(weights: Sequence[float]) -> float:
     return gradient_norm_squared(weights) ** 2
 
 
+def field(components: int, shape: Sequence[int], device: device | str, dtype: dtype) -> Tensor:
+    """Return zeros (components, *shape); in memory all components of a row stand together.
+
+    One stream of memory, not six, is what goes through such a field row by row; and components
+    a power of two apart would drive each other out of the caches.
+    """
+    import torch
+
+    rows = torch.zeros((*shape[:-1], components, shape[-1]), dtype=dtype, device=device)
+    return rows.movedim(-2, 0)
+
+
 def gradient_symbol(
     grid: Sequence[int], weights: Sequence[float], device: device | str, dtype: dtype
 ) -> Tensor:

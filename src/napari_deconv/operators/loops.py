@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_deconv.compiling import compiled
+from napari_deconv.compiling import compiled, fetch, lent
 from napari_deconv.operators.loops_eigenvalues import clip
 
 ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-30)
@@ -23,150 +23,125 @@ GRADIENT, HESSIAN, NUCLEAR, CONTINUITY = range(4)
 
 
 @compiled
-def slope(a: Any, b: Any, f: Any, u: Any, out: Any) -> None:
-    """Write ``f (b - a) + u``."""
-    for i in range(out.size):
-        out[i] = f * (b[i] - a[i]) + u[i]
-
-
-@compiled
-def slope_along(a: Any, f: Any, u: Any, out: Any) -> None:
-    """Write the same with b the next voxel of the row."""
-    n = out.size
-    for i in range(n - 1):
-        out[i] = f * (a[i + 1] - a[i]) + u[i]
-    out[n - 1] = f * (a[0] - a[n - 1]) + u[n - 1]
-
-
-@compiled
-def slope_twice(a: Any, b: Any, f: Any, u: Any, out: Any) -> None:
-    """Write ``f`` times the slope along the row of ``b - a``, plus u."""
-    n = out.size
-    for i in range(n - 1):
-        out[i] = f * (b[i + 1] - a[i + 1] - b[i] + a[i]) + u[i]
-    out[n - 1] = f * (b[0] - a[0] - b[n - 1] + a[n - 1]) + u[n - 1]
-
-
-@compiled
-def slope_across(a: Any, b: Any, c: Any, d: Any, f: Any, u: Any, out: Any) -> None:
-    """Write ``f (d - c - b + a) + u``."""
-    for i in range(out.size):
-        out[i] = f * (d[i] - c[i] - b[i] + a[i]) + u[i]
-
-
-@compiled
-def bend(a: Any, b: Any, c: Any, f: Any, u: Any, out: Any) -> None:
-    """Write ``f (a - 2 b + c) + u``."""
-    for i in range(out.size):
-        out[i] = f * (a[i] - TWO * b[i] + c[i]) + u[i]
-
-
-@compiled
-def bend_along(a: Any, f: Any, u: Any, out: Any) -> None:
-    """Write the same with a, b, c neighbours in the row."""
-    n = out.size
-    out[0] = f * (a[n - 1] - TWO * a[0] + a[1]) + u[0]
-    for i in range(1, n - 1):
-        out[i] = f * (a[i - 1] - TWO * a[i] + a[i + 1]) + u[i]
-    out[n - 1] = f * (a[n - 2] - TWO * a[n - 1] + a[0]) + u[n - 1]
-
-
-@compiled
-def back_along(a: Any, f: Any, out: Any) -> None:
-    """Add ``f (b - a)`` with b the voxel before."""
-    n = out.size
-    out[0] += f * (a[n - 1] - a[0])
-    for i in range(1, n):
-        out[i] += f * (a[i - 1] - a[i])
-
-
-@compiled
-def differences(kind: int, x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
-    """Write ``L x + u`` of a row, a component each."""
-    planes, lines, parts = x.shape[0], x.shape[1], u.shape[0]
-    zn, zp = (z + 1 if z + 1 < planes else 0), (z - 1 if z > 0 else planes - 1)
-    yn, yp = (y + 1 if y + 1 < lines else 0), (y - 1 if y > 0 else lines - 1)
-    here, below = x[z, y, :n], x[z, yn, :n]
-    if kind == GRADIENT:
-        slope_along(here, f[2], u[parts - 1, z, y], rows[parts - 1])
-        slope(here, below, f[1], u[parts - 2, z, y], rows[parts - 2])
-        if parts == 3:
-            slope(here, x[zn, y, :n], f[0], u[0, z, y], rows[0])
-        return
-    c = parts - 3
-    bend(x[z, yp, :n], here, below, f[3], u[c, z, y], rows[c])
-    slope_twice(here, below, f[4], u[c + 1, z, y], rows[c + 1])
-    bend_along(here, f[5], u[c + 2, z, y], rows[c + 2])
-    if c == 3:
-        behind = x[zn, y, :n]
-        bend(x[zp, y, :n], here, behind, f[0], u[0, z, y], rows[0])
-        slope_across(here, below, behind, x[zn, yn, :n], f[1], u[1, z, y], rows[1])
-        slope_twice(here, behind, f[2], u[2, z, y], rows[2])
-
-
-@compiled
-def adjoint(kind: int, u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> None:
-    """Write a row of ``L^T u``."""
-    parts, planes, lines, n = u.shape
-    zn, zp = (z + 1 if z + 1 < planes else 0), (z - 1 if z > 0 else planes - 1)
-    yn, yp = (y + 1 if y + 1 < lines else 0), (y - 1 if y > 0 else lines - 1)
-    if kind == GRADIENT:
-        a, b = u[parts - 2, z, y], u[parts - 2, z, yp]
-        for i in range(n):
-            line[i] = f[1] * (b[i] - a[i])
-        if parts == 3:
-            a, b = u[0, z, y], u[0, zp, y]
-            for i in range(n):
-                line[i] += f[0] * (b[i] - a[i])
-        back_along(u[parts - 1, z, y], f[2], line)
-        return
-    c = parts - 3
-    a, b, d = u[c, z, yp], u[c, z, y], u[c, z, yn]
+def gradient(x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
+    """Write ``D x + u`` of a row, a component each."""
+    planes, lines, parts = x.shape[0], x.shape[1], u.shape[2]
+    zn, yn, c, last = (z + 1) % planes, (y + 1) % lines, parts - 2, n - 1
+    for i in range(last):
+        rows[c + 1, i] = f[2] * (x[z, y, i + 1] - x[z, y, i]) + u[z, y, c + 1, i]
+    rows[c + 1, last] = f[2] * (x[z, y, 0] - x[z, y, last]) + u[z, y, c + 1, last]
     for i in range(n):
-        line[i] = f[3] * (a[i] - TWO * b[i] + d[i])
+        rows[c, i] = f[1] * (x[z, yn, i] - x[z, y, i]) + u[z, y, c, i]
+    if parts == 3:
+        for i in range(n):
+            rows[0, i] = f[0] * (x[zn, y, i] - x[z, y, i]) + u[z, y, 0, i]
+
+
+@compiled
+def hessian(x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
+    """Write ``D^2 x + u`` of a row, a component each; mixed ones from voxels further on."""
+    planes, lines, parts = x.shape[0], x.shape[1], u.shape[2]
+    zn, zp, yn, yp = (z + 1) % planes, (z - 1) % planes, (y + 1) % lines, (y - 1) % lines
+    c, last = parts - 3, n - 1
+    for i in range(n):
+        rows[c, i] = f[3] * (x[z, yp, i] - TWO * x[z, y, i] + x[z, yn, i]) + u[z, y, c, i]
+    for i in range(last):
+        step = x[z, yn, i + 1] - x[z, y, i + 1] - x[z, yn, i] + x[z, y, i]
+        rows[c + 1, i] = f[4] * step + u[z, y, c + 1, i]
+    step = x[z, yn, 0] - x[z, y, 0] - x[z, yn, last] + x[z, y, last]
+    rows[c + 1, last] = f[4] * step + u[z, y, c + 1, last]
+    for i in range(1, last):
+        step = x[z, y, i - 1] - TWO * x[z, y, i] + x[z, y, i + 1]
+        rows[c + 2, i] = f[5] * step + u[z, y, c + 2, i]
+    step = x[z, y, last] - TWO * x[z, y, 0] + x[z, y, 1]
+    rows[c + 2, 0] = f[5] * step + u[z, y, c + 2, 0]
+    step = x[z, y, last - 1] - TWO * x[z, y, last] + x[z, y, 0]
+    rows[c + 2, last] = f[5] * step + u[z, y, c + 2, last]
+    if c == 3:
+        for i in range(n):
+            rows[0, i] = f[0] * (x[zp, y, i] - TWO * x[z, y, i] + x[zn, y, i]) + u[z, y, 0, i]
+        for i in range(n):
+            step = x[zn, yn, i] - x[zn, y, i] - x[z, yn, i] + x[z, y, i]
+            rows[1, i] = f[1] * step + u[z, y, 1, i]
+        for i in range(last):
+            step = x[zn, y, i + 1] - x[z, y, i + 1] - x[zn, y, i] + x[z, y, i]
+            rows[2, i] = f[2] * step + u[z, y, 2, i]
+        step = x[zn, y, 0] - x[z, y, 0] - x[zn, y, last] + x[z, y, last]
+        rows[2, last] = f[2] * step + u[z, y, 2, last]
+
+
+@compiled
+def gradient_adjoint(u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> None:
+    """Write a row of ``D^T u``."""
+    planes, lines, parts, n = u.shape
+    zp, yp, c = (z - 1) % planes, (y - 1) % lines, parts - 2
+    for i in range(n):
+        step[i] = f[2] * u[z, y, c + 1, i]
+    for i in range(n):
+        line[i] = f[1] * (u[z, yp, c, i] - u[z, y, c, i])
+    if parts == 3:
+        for i in range(n):
+            line[i] += f[0] * (u[zp, y, 0, i] - u[z, y, 0, i])
+    back_along(step, line)
+
+
+@compiled
+def hessian_adjoint(u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> None:
+    """Write a row of the adjoint of ``D^2``."""
+    planes, lines, parts, n = u.shape
+    zn, zp, yn, yp = (z + 1) % planes, (z - 1) % planes, (y + 1) % lines, (y - 1) % lines
+    c, last = parts - 3, n - 1
+    for i in range(n):
+        line[i] = f[3] * (u[z, yp, c, i] - TWO * u[z, y, c, i] + u[z, yn, c, i])
     # What goes back along the row, of both mixed components.
-    a, b = u[c + 1, z, y], u[c + 1, z, yp]
     for i in range(n):
-        step[i] = f[4] * (b[i] - a[i])
+        step[i] = f[4] * (u[z, yp, c + 1, i] - u[z, y, c + 1, i])
     if c == 3:
-        a, b, d = u[0, zp, y], u[0, z, y], u[0, zn, y]
         for i in range(n):
-            line[i] += f[0] * (a[i] - TWO * b[i] + d[i])
-        a, b = u[2, z, y], u[2, zp, y]
+            line[i] += f[0] * (u[zp, y, 0, i] - TWO * u[z, y, 0, i] + u[zn, y, 0, i])
         for i in range(n):
-            step[i] += f[2] * (b[i] - a[i])
-        a, b, d, e = u[1, z, y], u[1, z, yp], u[1, zp, y], u[1, zp, yp]
+            step[i] += f[2] * (u[zp, y, 2, i] - u[z, y, 2, i])
         for i in range(n):
-            line[i] += f[1] * (e[i] - d[i] - b[i] + a[i])
-    back_along(step, ONE, line)
-    a = u[c + 2, z, y]
-    line[0] += f[5] * (a[n - 1] - TWO * a[0] + a[1])
-    for i in range(1, n - 1):
-        line[i] += f[5] * (a[i - 1] - TWO * a[i] + a[i + 1])
-    line[n - 1] += f[5] * (a[n - 2] - TWO * a[n - 1] + a[0])
+            across = u[zp, yp, 1, i] - u[zp, y, 1, i] - u[z, yp, 1, i] + u[z, y, 1, i]
+            line[i] += f[1] * across
+    back_along(step, line)
+    k = c + 2
+    line[0] += f[5] * (u[z, y, k, last] - TWO * u[z, y, k, 0] + u[z, y, k, 1])
+    for i in range(1, last):
+        line[i] += f[5] * (u[z, y, k, i - 1] - TWO * u[z, y, k, i] + u[z, y, k, i + 1])
+    line[last] += f[5] * (u[z, y, k, last - 1] - TWO * u[z, y, k, last] + u[z, y, k, 0])
 
 
 @compiled
-def replace(row: Any, scale: Any, u: Any) -> Any:
-    """Write the scaled components; return how far they moved, squared."""
+def back_along(a: Any, line: Any) -> None:
+    """Add ``b - a`` with b the voxel before."""
+    n = line.size
+    line[0] += a[n - 1] - a[0]
+    for i in range(1, n):
+        line[i] += a[i - 1] - a[i]
+
+
+@compiled
+def replace(rows: Any, scale: Any, u: Any, z: int, y: int, k: int) -> Any:
+    """Write the scaled row of a component; return how far it moved, squared."""
     moved = ZERO
-    for i in range(u.size):
-        new = row[i] * scale[i]
-        step = new - u[i]
+    for i in range(scale.size):
+        new = rows[k, i] * scale[i]
+        step = new - u[z, y, k, i]
         moved += step * step
-        u[i] = new
+        u[z, y, k, i] = new
     return moved
 
 
 @compiled
-def clamp(row: Any, most: Any, u: Any) -> Any:
-    """Write the components, each kept within its bound; return how far they moved, squared."""
+def clamp(rows: Any, most: Any, u: Any, z: int, y: int, k: int) -> Any:
+    """Write the row of a component, kept within its bound; return how far it moved, squared."""
     moved = ZERO
-    for i in range(u.size):
-        new = min(max(row[i], -most), most)
-        step = new - u[i]
+    for i in range(u.shape[3]):
+        new = min(max(rows[k, i], -most), most)
+        step = new - u[z, y, k, i]
         moved += step * step
-        u[i] = new
+        u[z, y, k, i] = new
     return moved
 
 
@@ -179,12 +154,12 @@ def shorten(rows: Any, most: Any, scale: Any) -> None:
             two = rows[3, i] * rows[3, i] + rows[4, i] * rows[4, i] + rows[5, i] * rows[5, i]
             scale[i] = one + two
     else:
-        last = rows[rows.shape[0] - 1]
+        last = rows.shape[0] - 1
         for i in range(scale.size):
             scale[i] = rows[0, i] * rows[0, i] + rows[1, i] * rows[1, i]
-        if rows.shape[0] == 3:
+        if last == 2:
             for i in range(scale.size):
-                scale[i] += last[i] * last[i]
+                scale[i] += rows[last, i] * rows[last, i]
     for i in range(scale.size):
         scale[i] = min(ONE, most / max(np.sqrt(scale[i]), TINY))
 
@@ -225,61 +200,55 @@ def project(
     z: int, y: int, rows: Any, scale: Any,
 ) -> float:  # fmt: skip
     """Set a row of u to the projection of ``L x + u``; return how far it moved, squared."""
-    differences(kind, x, n, u, f, z, y, rows)
     moved = 0.0
+    if kind == GRADIENT:
+        gradient(x, n, u, f, z, y, rows)
+    else:
+        hessian(x, n, u, f, z, y, rows)
     if kind == CONTINUITY:
         open_seams(rows, seams, z, y, x.shape[0], x.shape[1])
-        for k in range(u.shape[0]):
-            moved += clamp(rows[k], limits[k], u[k, z, y])
+        for k in range(u.shape[2]):
+            moved += clamp(rows, limits[k], u, z, y, k)
         return moved
     if kind == NUCLEAR:
         clip(rows, limits[0])
-        scale[:] = ONE
+        for i in range(n):
+            scale[i] = ONE
     else:
         shorten(rows, limits[0], scale)
-    for k in range(u.shape[0]):
-        moved += replace(rows[k], scale, u[k, z, y])
-    return moved
-
-
-@compiled
-def copy(a: Any, out: Any) -> None:
-    """Write ``a``; numba's own assignment is several times slower."""
-    for i in range(out.size):
-        out[i] = a[i]
-
-
-@compiled
-def positive_row(x: Any, s: Any, e: Any, goal: Any, hold: Any) -> Any:
-    """Take the step of the positive variable; return how far its dual moved, squared."""
-    moved = ZERO
-    for i in range(e.size):
-        negative = min(s[i], ZERO)
-        new = x[i] + negative
-        e[i] = max(new, ZERO)
-        goal[i] += hold * abs(new)
-        step = negative - min(new, ZERO)
-        moved += step * step
-        s[i] = new
+    for k in range(u.shape[2]):
+        moved += replace(rows, scale, u, z, y, k)
     return moved
 
 
 @compiled
 def assemble_row(
-    x: Any, now: Any, before: Any, s: Any, e: Any, out: Any,
-    hold: Any, hold_positive: Any, positive: bool,
-) -> float:  # fmt: skip
-    """Assemble a row of what x is to be drawn to; ``now`` is overwritten, ``out`` may be x."""
-    moved = 0.0
-    for i in range(e.size):
-        bent = now[i]
-        now[i] = hold * (before[i] - TWO * bent)
-        before[i] = bent
+    x: Any, line: Any, before: Any, s: Any, e: Any, out: Any,
+    hold: Any, hold_positive: Any, positive: bool, z: int, y: int,
+) -> Any:  # fmt: skip
+    """Assemble a row of what x is to be drawn to; ``line`` is overwritten, ``out`` may be x.
+
+    Where the object has to be positive, returns how far that variable's dual moved, squared.
+    """
+    moved, n = ZERO, line.size
+    for i in range(n):
+        bent = line[i]
+        line[i] = hold * (before[z, y, i] - TWO * bent)
+        before[z, y, i] = bent
     if positive:
-        moved = positive_row(x, s, e, now, hold_positive)
+        for i in range(n):
+            negative = min(s[z, y, i], ZERO)
+            new = x[z, y, i] + negative
+            e[z, y, i] = max(new, ZERO)
+            line[i] += hold_positive * abs(new)
+            step = negative - min(new, ZERO)
+            moved += step * step
+            s[z, y, i] = new
     else:
-        copy(x, e)
-    copy(now, out)
+        for i in range(n):
+            e[z, y, i] = x[z, y, i]
+    for i in range(n):
+        out[z, y, i] = line[i]
     return moved
 
 
@@ -293,26 +262,49 @@ def assemble(
     h, p = np.float32(hold), np.float32(hold_positive)
     for z in range(z0, z1):
         for y in range(y0, y1):
-            copy(now[z, y, :n], line)
-            moved += assemble_row(
-                x[z, y, :n], line, before[z, y], s[z, y], e[z, y], out[z, y, :n], h, p, positive
-            )
+            for i in range(n):
+                line[i] = now[z, y, i]
+            moved += assemble_row(x, line, before, s, e, out, h, p, positive, z, y)
     return moved
+
+
+@compiled
+def back(
+    kind: int, x: Any, u: Any, f: Any, before: Any, s: Any, e: Any, out: Any,
+    hold: Any, hold_positive: Any, positive: bool, z: int, y: int, step: Any, line: Any,
+) -> Any:  # fmt: skip
+    """Assemble a row with its ``L^T u``."""
+    if kind == GRADIENT:
+        gradient_adjoint(u, f, z, y, step, line)
+    else:
+        hessian_adjoint(u, f, z, y, step, line)
+    return assemble_row(x, line, before, s, e, out, hold, hold_positive, positive, z, y)
+
+
+@compiled
+def fetch_next(x: Any, n: int, u: Any, z: int, y: int) -> None:
+    """Ask for what the projection of a row needs and the one before it did not."""
+    fetch(u[z, y])
+    fetch(x[z + 1 if z + 1 < x.shape[0] else 0, y, :n])
 
 
 @compiled
 def sweep(
     kind: int, x: Any, n: int, u: Any, f: Any, limits: Any, seams: Any, before: Any, s: Any, e: Any,
-    out: Any, hold: float, hold_positive: float, positive: bool, blocks: int, first: int, stop: int,
+    out: Any, hold: float, hold_positive: float, positive: bool, scratch: Any,
+    blocks: int, first: int, stop: int,
 ) -> Any:  # fmt: skip
     """Project, and assemble all rows of some blocks but the outermost of each; see :func:`rim`.
 
     A plane of a block is assembled as soon as the duals of the next are there, out of the cache.
-    No other block reads what that overwrites when ``out`` is x.
+    No other block reads what that overwrites when ``out`` is x. ``scratch`` holds a row more than
+    there are components, and two more.
     """
-    planes, lines = x.shape[0], x.shape[1]
-    rows, scale = np.empty((u.shape[0], n), np.float32), np.empty(n, np.float32)
-    line, step = np.empty(n, np.float32), np.empty(n, np.float32)
+    x, u, before, s, e, out = lent(x), lent(u), lent(before), lent(s), lent(e), lent(out)
+    scratch = lent(scratch)
+    planes, lines, parts = x.shape[0], x.shape[1], u.shape[2]
+    rows, scale = scratch[:parts], scratch[parts]
+    line, step = scratch[parts + 1], scratch[parts + 2]
     h, p = np.float32(hold), np.float32(hold_positive)
     moved, lifted = 0.0, 0.0
     for block in range(first, stop):
@@ -321,15 +313,19 @@ def sweep(
         for turn in range(planes + min(planes, 2)):
             if turn < planes:
                 for y in range(a, b):
+                    if y + 1 < b:
+                        fetch_next(x, n, u, turn, y + 1)
+                    elif turn + 1 < planes:
+                        fetch_next(x, n, u, turn + 1, a)
                     moved += project(kind, x, n, u, f, limits, seams, turn, y, rows, scale)
             if turn < min(planes, 2):
                 continue
             z = (turn - 1) % planes
             for y in range(a + 1, b - 1):
-                adjoint(kind, u, f, z, y, step, line)
-                lifted += assemble_row(
-                    x[z, y, :n], line, before[z, y], s[z, y], e[z, y], out[z, y, :n], h, p, positive
-                )
+                fetch(before[z, y + 1])
+                fetch(s[z, y + 1])
+                fetch(e[z, y + 1])
+                lifted += back(kind, x, u, f, before, s, e, out, h, p, positive, z, y, step, line)
     return moved, lifted
 
 
@@ -347,10 +343,7 @@ def rim(
         b = lines * (block + 1) // blocks
         for z in range(planes):
             for y in (b - 1, b % lines):
-                adjoint(kind, u, f, z, y, step, line)
-                lifted += assemble_row(
-                    x[z, y, :n], line, before[z, y], s[z, y], e[z, y], out[z, y, :n], h, p, positive
-                )
+                lifted += back(kind, x, u, f, before, s, e, out, h, p, positive, z, y, step, line)
     return lifted
 
 
@@ -436,15 +429,16 @@ def gather(x: Any, s: Any, h: Any, bend: Any, hold: float, first: int, stop: int
 def divide(
     x: Any, s: Any, h: Any, bend: Any, hold: float, hold_positive: float, first: int, stop: int
 ) -> None:
-    """Set x to ``(x + s) / (hold |h|^2 + bend + hold_positive)``."""
+    """Set x to ``(x + s) / (hold |h|^2 + bend + hold_positive)``, and s to ``h x`` of that x."""
     f, positive = np.float32(hold), np.float32(hold_positive)
     for k in range(first, stop):
         for i in range(x.shape[1]):
-            re, im = h[k, i].real, h[k, i].imag
-            scale = ONE / max(f * (re * re + im * im) + bend[k, i] + positive, TINY)
-            x[k, i] = complex(
-                scale * (x[k, i].real + s[k, i].real), scale * (x[k, i].imag + s[k, i].imag)
-            )
+            a, b = h[k, i].real, h[k, i].imag
+            scale = ONE / max(f * (a * a + b * b) + bend[k, i] + positive, TINY)
+            re = scale * (x[k, i].real + s[k, i].real)
+            im = scale * (x[k, i].imag + s[k, i].imag)
+            x[k, i] = complex(re, im)
+            s[k, i] = complex(a * re - b * im, a * im + b * re)
 
 
 @compiled

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_deconv.compiling import compiled
-from napari_deconv.operators.loops import copy
+from napari_deconv.compiling import compiled, copy
 
 
 @compiled

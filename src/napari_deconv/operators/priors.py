@@ -92,10 +92,8 @@ class Differences:
 
     def dual(self) -> Tensor:
         """Return zeros of the shape of ``L x``."""
-        import torch
-
-        shape = (int(self.components), *self._blur.object_shape)
-        return torch.zeros(shape, dtype=self._blur.dtype, device=self._blur.device)
+        blur = self._blur
+        return gradients.field(int(self.components), blur.object_shape, blur.device, blur.dtype)
 
     def symbol(self, grid: Sequence[int]) -> Tensor:
         """Return the spectrum of ``L^T L`` on the half spectrum of a periodic grid."""

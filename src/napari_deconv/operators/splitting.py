@@ -166,12 +166,17 @@ class _Fourier:
         self.target.copy_(x)
         self._spectrum = blur.transform.forward().clone()
         self._fused = fused.usable(x, (True,))
+        # The spectrum of H x, and how often the transform's memory had been used when it was made.
+        self._ahead: tuple[Tensor, int] | None = None
 
     def predict(self) -> Tensor:
         """Return H x within the image, as a view that may be changed before :meth:`object`."""
         transform = self._blur.transform
-        blurred(self._spectrum, self._blur.otf, transform.spectrum)
-        transform.inverse(transform.spectrum)
+        if self._ahead is None or self._ahead[1] != transform.uses:
+            # Somebody has used the memory since, to look at the estimate.
+            blurred(self._spectrum, self._blur.otf, transform.spectrum)
+            self._ahead = (transform.spectrum, transform.uses)
+        transform.inverse(self._ahead[0])
         return self._blur.crop(transform.work)
 
     def object(self) -> Tensor:
@@ -190,8 +195,12 @@ class _Fourier:
         return transform.work
 
     def solve(self) -> None:
-        """Find the next x from the target."""
-        arrays = (self._spectrum, self._blur.transform.forward(), self._blur.otf, self._bend)
+        """Find the next x from the target, and blur it while it is at hand."""
+        import torch
+
+        transform = self._blur.transform
+        arrays = (self._spectrum, transform.forward(), self._blur.otf, self._bend)
+        self._ahead = (arrays[1], transform.uses)
         if self._fused:
             fused.divide(*arrays, (self._hold, self._hold_positive))
             return
@@ -199,6 +208,7 @@ class _Fourier:
             power = h.real.square().addcmul_(h.imag, h.imag).mul_(self._hold)
             power.add_(bend).add_(self._hold_positive)
             x.add_(s).div_(power.clamp_(min=1e-30))
+            torch.mul(x, h, out=s)
 
 
 class _ConjugateGradients:
