@@ -19,14 +19,12 @@ from numba.extending import intrinsic
 # Sums may be taken in any order; infinities and NaN are respected. Divisions by zero make them, as
 # numpy's do: an exception that each one may raise would keep the compiler from taking several
 # voxels at once.
-_HOW: dict[str, Any] = {
-    "nogil": True,
-    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
-    "error_model": "numpy",
-}
-compiled = numba.njit(cache=True, **_HOW)
-# Part of whoever calls it: of what is :func:`lent` there, holders are not counted here either.
-inlined = numba.njit(inline="always", **_HOW)
+compiled = numba.njit(
+    nogil=True,
+    fastmath={"reassoc", "contract", "arcp", "nsz"},
+    error_model="numpy",
+    cache=True,
+)
 # Bytes of a cache line, on most processors; where lines are longer, some are asked for twice.
 _LINE = 64
 

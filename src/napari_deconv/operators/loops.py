@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_deconv.compiling import compiled, fetch, inlined, lent
+from napari_deconv.compiling import compiled, fetch, lent
 from napari_deconv.operators.loops_eigenvalues import clip
 
 ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-30)
@@ -22,7 +22,7 @@ ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1
 GRADIENT, HESSIAN, NUCLEAR, CONTINUITY = range(4)
 
 
-@inlined
+@compiled
 def gradient(x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
     """Write ``D x + u`` of a row, a component each."""
     planes, lines, parts = x.shape[0], x.shape[1], u.shape[2]
@@ -37,7 +37,7 @@ def gradient(x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
             rows[0, i] = f[0] * (x[zn, y, i] - x[z, y, i]) + u[z, y, 0, i]
 
 
-@inlined
+@compiled
 def hessian(x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
     """Write ``D^2 x + u`` of a row, a component each; mixed ones from voxels further on."""
     planes, lines, parts = x.shape[0], x.shape[1], u.shape[2]
@@ -70,7 +70,7 @@ def hessian(x: Any, n: int, u: Any, f: Any, z: int, y: int, rows: Any) -> None:
         rows[2, last] = f[2] * step + u[z, y, 2, last]
 
 
-@inlined
+@compiled
 def gradient_adjoint(u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> None:
     """Write a row of ``D^T u``."""
     planes, lines, parts, n = u.shape
@@ -85,7 +85,7 @@ def gradient_adjoint(u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> No
     back_along(step, line)
 
 
-@inlined
+@compiled
 def hessian_adjoint(u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> None:
     """Write a row of the adjoint of ``D^2``."""
     planes, lines, parts, n = u.shape
@@ -112,7 +112,7 @@ def hessian_adjoint(u: Any, f: Any, z: int, y: int, step: Any, line: Any) -> Non
     line[last] += f[5] * (u[z, y, k, last - 1] - TWO * u[z, y, k, last] + u[z, y, k, 0])
 
 
-@inlined
+@compiled
 def back_along(a: Any, line: Any) -> None:
     """Add ``b - a`` with b the voxel before."""
     n = line.size
@@ -121,7 +121,7 @@ def back_along(a: Any, line: Any) -> None:
         line[i] += a[i - 1] - a[i]
 
 
-@inlined
+@compiled
 def replace(rows: Any, scale: Any, u: Any, z: int, y: int, k: int) -> Any:
     """Write the scaled row of a component; return how far it moved, squared."""
     moved = ZERO
@@ -133,7 +133,7 @@ def replace(rows: Any, scale: Any, u: Any, z: int, y: int, k: int) -> Any:
     return moved
 
 
-@inlined
+@compiled
 def clamp(rows: Any, most: Any, u: Any, z: int, y: int, k: int) -> Any:
     """Write the row of a component, kept within its bound; return how far it moved, squared."""
     moved = ZERO
@@ -145,7 +145,7 @@ def clamp(rows: Any, most: Any, u: Any, z: int, y: int, k: int) -> Any:
     return moved
 
 
-@inlined
+@compiled
 def shorten(rows: Any, most: Any, scale: Any) -> None:
     """Write what shortens the vectors of a row to a length."""
     if rows.shape[0] == 6:
@@ -164,13 +164,13 @@ def shorten(rows: Any, most: Any, scale: Any) -> None:
         scale[i] = min(ONE, most / max(np.sqrt(scale[i]), TINY))
 
 
-@inlined
+@compiled
 def cut(place: int, seam: int, times: int, length: int) -> bool:
     """Whether a difference (``times`` over) at a place of an axis would reach across its seam."""
     return seam >= 0 and (place == seam or (times == 2 and place == (seam + 1) % length))
 
 
-@inlined
+@compiled
 def open_seams(rows: Any, seams: Any, z: int, y: int, planes: int, lines: int) -> None:
     """Set to zero what a row says across seams."""
     c, n, (sz, sy, sx) = rows.shape[0] - 3, rows.shape[1], seams
@@ -194,7 +194,7 @@ def open_seams(rows: Any, seams: Any, z: int, y: int, planes: int, lines: int) -
         rows[c + 2, (sx + 1) % n] = ZERO
 
 
-@inlined
+@compiled
 def project(
     kind: int, x: Any, n: int, u: Any, f: Any, limits: Any, seams: Any,
     z: int, y: int, rows: Any, scale: Any,
@@ -221,7 +221,7 @@ def project(
     return moved
 
 
-@inlined
+@compiled
 def assemble_row(
     x: Any, line: Any, before: Any, s: Any, e: Any, out: Any,
     hold: Any, hold_positive: Any, positive: bool, z: int, y: int,
@@ -268,7 +268,7 @@ def assemble(
     return moved
 
 
-@inlined
+@compiled
 def back(
     kind: int, x: Any, u: Any, f: Any, before: Any, s: Any, e: Any, out: Any,
     hold: Any, hold_positive: Any, positive: bool, z: int, y: int, step: Any, line: Any,
@@ -281,7 +281,7 @@ def back(
     return assemble_row(x, line, before, s, e, out, hold, hold_positive, positive, z, y)
 
 
-@inlined
+@compiled
 def fetch_next(x: Any, n: int, u: Any, z: int, y: int) -> None:
     """Ask for what the projection of a row needs and the one before it did not."""
     fetch(u[z, y])
