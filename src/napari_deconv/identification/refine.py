@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
     from napari_deconv.identification.estimate import Answer, Estimates
 
-# How many PSFs are judged.
-DRAWS = 40
+# How many PSFs are judged, and how many times the image is parted to judge each: what one parting
+# says of a PSF depends on its noise.
+DRAWS, PARTINGS = 40, 2
 # What the network's objects are not is worth more than noise: likelihoods count this much less.
 TEMPER = 40.0
 # The share of what comes out; the rest is what came in.
-SHARE = 0.5
+SHARE = 0.75
 
 
 def refined(
@@ -80,23 +81,35 @@ def refined(
     random = torch.Generator().manual_seed(seed)
     drawn = pool.coefficients[torch.multinomial(pool.weights, DRAWS, True, generator=random)]
     with torch.no_grad():
-        halves = Halves(planes, noise, estimate.SHAPE, seed=seed)
+        first, other = (
+            [
+                Halves(planes, noise, estimate.SHAPE, seed=seed + number)
+                for number in range(begin, begin + PARTINGS)
+            ]
+            for begin in (0, PARTINGS)
+        )
         surprises = []
         for number, psf in enumerate(model.psf(drawn)):
             say(0.8 + 0.12 * number / DRAWS, "restoring, and foretelling what was held back")
-            surprises.append(halves.foretold(psf))
+            surprises.append(_surprise(first, psf))
         found = Mixture(drawn, torch.softmax(-torch.stack(surprises) / TEMPER, 0))
         weighed = estimate.with_fit(made, found, seen, amplitude)
         best, expected, _ = estimate.answer(weighed)
         # Judged by other noise than what the draws were chosen by.
-        halves = Halves(planes, noise, estimate.SHAPE, seed=seed + 1)
-        before, after = (halves.foretold(each.psf(model)) for each in (answer[0], best))
+        before, after = (_surprise(other, each.psf(model)) for each in (answer[0], best))
         if after >= before:
             return made, answer
         new = mixture.together([(1 - SHARE, answer[0]), (SHARE, best)])
         expected = (1 - SHARE) * answer[1] + SHARE * expected
         told = _told(made, weighed, new.psf(model))
     return told, (new, expected, estimate.confidence_of(expected, made.before))
+
+
+def _surprise(partings: list[Halves], psf: Tensor) -> Tensor:
+    """Return the mean surprise of a PSF over all partings."""
+    import torch
+
+    return torch.stack([each.foretold(psf) for each in partings]).mean()
 
 
 def _told(made: Estimates, weighed: Estimates, psf: Tensor) -> Estimates:

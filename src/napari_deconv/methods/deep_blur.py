@@ -50,7 +50,7 @@ FELT = 0.5
 _MAPS = {"bfloat16": 60.0, "float32": 105.0, "auto": 105.0}
 # Seconds to find a PSF and, for each pixel, to look again; and to find a field of PSFs: at least,
 # and for the number of windows it is looked at through, to a power. Measured.
-_FINDING, _AGAIN = 0.8, 1.5e-4
+_FINDING, _AGAIN = 0.8, 1.8e-4
 _FIELD, _WINDOW, _GROWTH = 2.0, 0.085, 1.5
 
 
@@ -208,7 +208,7 @@ def deep_blur(
         much fine structure and little noise; a quarter of a minute, or half of one on large images.
     refine
         Look again where the PSF is found, by restorations that have to foretell data held back:
-        a better PSF from noisy images of 256 pixels or so on average, not always; half a minute.
+        a better PSF from images of 256 pixels and more, on average, not always; 10 s to a minute.
     positive
         Keep negative values out of the result.
     level
