@@ -172,11 +172,13 @@ class _Fourier:
     def predict(self) -> Tensor:
         """Return H x within the image, as a view that may be changed before :meth:`object`."""
         transform = self._blur.transform
-        if self._ahead is None or self._ahead[1] != transform.uses:
+        # Not kept: where transforms have no memory of their own, this is as large as the object.
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[1] != transform.uses:
             # Somebody has used the memory since, to look at the estimate.
             blurred(self._spectrum, self._blur.otf, transform.spectrum)
-            self._ahead = (transform.spectrum, transform.uses)
-        transform.inverse(self._ahead[0])
+            ahead = (transform.spectrum, transform.uses)
+        transform.inverse(ahead[0])
         return self._blur.crop(transform.work)
 
     def object(self) -> Tensor:
