@@ -162,3 +162,5 @@ def test_the_components_of_a_row_stand_together(shape):
     assert fused.stack(made).shape == (*(1,) * (3 - len(shape)), *shape[:-1], 6, shape[-1])
     with pytest.raises(ValueError, match="together"):
         fused.stack(torch.zeros(6, *shape))
+    # As any other tensor elsewhere, where what is taken of it would else be copied.
+    assert gradients.field(6, shape, "meta", torch.float32).is_contiguous()

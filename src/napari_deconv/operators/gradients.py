@@ -185,13 +185,15 @@ def hessian_norm_squared(weights: Sequence[float]) -> float:
 
 
 def field(components: int, shape: Sequence[int], device: device | str, dtype: dtype) -> Tensor:
-    """Return zeros (components, *shape); in memory all components of a row stand together.
+    """Return zeros (components, *shape); on a processor all components of a row stand together.
 
     One stream of memory, not six, is what goes through such a field row by row; and components
-    a power of two apart would drive each other out of the caches.
+    a power of two apart would drive each other out of the caches. A GPU goes through it as a whole.
     """
     import torch
 
+    if torch.device(device).type != "cpu":
+        return torch.zeros((components, *shape), dtype=dtype, device=device)
     rows = torch.zeros((*shape[:-1], components, shape[-1]), dtype=dtype, device=device)
     return rows.movedim(-2, 0)
 
