@@ -1,4 +1,4 @@
-"""How loops are compiled by numba, which not everybody has: imported where they are called.
+"""How loops are compiled by numba, and what helps them along: imported where they are called.
 
 Loops have to be functions of a module: numba keeps them on disk for the next process, which it
 does not find again where one that is made inside a function calls another. It looks at the file of

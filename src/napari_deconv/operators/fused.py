@@ -166,36 +166,46 @@ def fit(
 
 def blurred(x: Tensor, otf: Tensor, into: Tensor) -> None:
     """Set ``into`` to the product of two half spectra."""
-    from napari_deconv.operators import loops
+    from napari_deconv.operators import loops_spectra
 
     arrays = lines(x, otf, into)
-    shared(lambda first, stop, _, __: loops.blurred(*arrays, first, stop), len(arrays[0]), 1)
+    shared(
+        lambda first, stop, _, __: loops_spectra.blurred(*arrays, first, stop), len(arrays[0]), 1
+    )
 
 
 def gather(x: Tensor, spectrum: Tensor, otf: Tensor, bend: Tensor, hold: float) -> None:
     """Set x to ``bend x + hold conj(otf) spectrum``, and ``spectrum`` to what x was."""
-    from napari_deconv.operators import loops
+    from napari_deconv.operators import loops_spectra
 
     arrays = lines(x, spectrum, otf, bend.expand(x.shape))
-    shared(lambda first, stop, _, __: loops.gather(*arrays, hold, first, stop), len(arrays[0]), 1)
+    shared(
+        lambda first, stop, _, __: loops_spectra.gather(*arrays, hold, first, stop),
+        len(arrays[0]),
+        1,
+    )
 
 
 def divide(
     x: Tensor, spectrum: Tensor, otf: Tensor, bend: Tensor, holds: tuple[float, float]
 ) -> None:
     """Set x to ``(x + spectrum) / (holds[0] |otf|^2 + bend + holds[1])``, ``spectrum`` to otf x."""
-    from napari_deconv.operators import loops
+    from napari_deconv.operators import loops_spectra
 
     arrays = lines(x, spectrum, otf, bend.expand(x.shape))
-    shared(lambda first, stop, _, __: loops.divide(*arrays, *holds, first, stop), len(arrays[0]), 1)
+    shared(
+        lambda first, stop, _, __: loops_spectra.divide(*arrays, *holds, first, stop),
+        len(arrays[0]),
+        1,
+    )
 
 
 def invert(spectrum: Tensor, otf: Tensor, bend: Tensor, weight: float) -> None:
     """Set ``spectrum`` to ``conj(otf) spectrum / (|otf|^2 + weight bend)``."""
-    from napari_deconv.operators import loops
+    from napari_deconv.operators import loops_spectra
 
     arrays = lines(spectrum, otf, bend.expand(spectrum.shape))
-    shared(lambda a, b, _, __: loops.invert(*arrays, weight, a, b), len(arrays[0]), 1)
+    shared(lambda a, b, _, __: loops_spectra.invert(*arrays, weight, a, b), len(arrays[0]), 1)
 
 
 def _state(assembly: Assembly) -> tuple[Any, ...]:
