@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from scipy.signal import fftconvolve
+from tifffile import imwrite
 
 import napari_deconv as nd
 from napari_deconv.cli import main
 from napari_deconv.networks.douglas_rachford import Unrolled
 from napari_deconv.networks.drunet import Plan as Prior
 from napari_deconv.networks.weights import load_weights
-from napari_deconv.training import deep_blur, unrolled_pairs
+from napari_deconv.training import deep_blur, found_psfs, unrolled_pairs
 from napari_deconv.training.deep_blur import RECIPES, Plan, Training, restored
 from napari_deconv.training.unrolled_pairs import Pairs
 
@@ -109,8 +111,75 @@ class TestPairs:
         assert abs(np.log(told[seen] / true[seen]).mean()) < 0.25
 
 
+class TestPairsOfMicroscopy:
+    def test_lively_planes_of_all_that_is_large_enough(self, tmp_path):
+        random = np.random.default_rng(0)
+        stack = gaussian_filter(random.random((3, 130, 140)), (0, 2, 2))
+        stack[1] = stack[1].mean()
+        imwrite(tmp_path / "stack.tif", (1000 * stack).astype(np.uint16), photometric="minisblack")
+        imwrite(tmp_path / "small.tif", np.ones((40, 40), np.uint8))
+        made = unrolled_pairs.planes(tmp_path)
+        assert [plane.shape for plane in made] == [(130, 140)] * 2
+        assert {plane.dtype for plane in made} == {np.dtype(np.float32)}
+        assert min(float(plane.min()) for plane in made) == 0
+        assert max(float(plane.max()) for plane in made) == 1
+
+    def test_a_folder_without_any_is_told_of(self, tmp_path):
+        with pytest.raises(nd.InputError, match="no microscope image"):
+            unrolled_pairs.planes(tmp_path)
+
+
+class TestFoundPsfs:
+    def test_they_are_right_for_their_object_however_it_is_turned(self, folder, tmp_path):
+        pairs = Pairs(folder, found=1, kept=tmp_path / "found.pt", say=lambda words: None)
+        case = pairs._found[0]
+        assert relative(case.found, case.psf) > 1e-3
+        whole = fftconvolve(case.source.object, case.psf, mode="same")
+        for number in range(8):
+            source, psf, found = unrolled_pairs._turned(case, np.random.default_rng(number), 64)
+            seen = fftconvolve(source.object, psf, mode="valid")
+            # Somewhere in the whole image, turned and mirrored, is what the crop makes.
+            assert np.isclose(whole, seen[17, 17], rtol=1e-4).any()
+            assert relative(found, psf) == pytest.approx(relative(case.found, case.psf), rel=1e-5)
+
+    def test_a_second_call_finds_them_kept(self, folder, tmp_path, monkeypatch):
+        kept = tmp_path / "found.pt"
+        first = Pairs(folder, found=2, kept=kept, say=lambda words: None)._found
+        monkeypatch.setattr(found_psfs, "identify", None)
+        again = Pairs(folder, found=2, kept=kept)._found
+        for one, two in zip(first, again, strict=True):
+            np.testing.assert_array_equal(one.found, two.found)
+            np.testing.assert_allclose(one.source.object, two.source.object, atol=1e-3)
+            assert one.error == pytest.approx(two.error, rel=1e-6)
+
+    def test_they_are_told_with_what_is_expected_of_them(self, folder, monkeypatch):
+        monkeypatch.setattr(unrolled_pairs, "_FOUND", 1.0)
+        pairs = Pairs(folder, found=1, say=lambda words: None)
+        case = pairs._found[0]
+        batch = pairs.batch(0, 3, 48)
+        assert batch.error.flatten().tolist() == pytest.approx(3 * [case.error])
+        clean = torch.fft.irfft2(
+            torch.fft.rfft2(batch.truths)
+            * unrolled_pairs._spectra(torch.from_numpy(case.psf)[None], 48).abs(),
+            s=(48, 48),
+        )
+        # Spectra turn with the PSF; their zero frequency stays.
+        assert clean.mean((1, 2, 3)).tolist() == pytest.approx(
+            batch.truths.mean((1, 2, 3)).tolist(), rel=1e-4
+        )
+
+    def test_who_judges_sees_none(self, folder):
+        found = Pairs(folder, found=1, say=lambda words: None).batch(0, 4, 40, 0.02)
+        none = Pairs(folder).batch(0, 4, 40, 0.02)
+        assert torch.equal(found.images, none.images)
+
+
+def relative(estimate, truth):
+    return float(np.square(estimate - truth).sum() / np.square(truth).sum())
+
+
 def training(folder, keep=None, steps=30, rate=3e-3, **given):
-    plan = Plan(network=TINY, steps=steps, batch=2, side=32, rate=rate, **given)
+    plan = Plan(network=TINY, steps=steps, batch=2, side=32, rate=rate, found=0, **given)
     return Training(folder, plan, folder=keep)
 
 
@@ -137,7 +206,7 @@ class TestTraining:
             torch.testing.assert_close(value, two.network.state_dict()[name])
 
     def test_the_others_begin_as_the_first(self, folder):
-        made = training(folder, steps=20)
+        made = training(folder, steps=20, rate=1e-3)
         steps = made.steps()
         alone = [progress.step for progress, _ in zip(steps, range(3), strict=False)]
         first, second = (next(n.parameters()).clone() for n in made.network.networks)
@@ -174,14 +243,21 @@ class TestTraining:
 
 def test_from_the_shell_to_a_restored_image(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(
-        deep_blur.RECIPES, "small", replace(RECIPES["small"], network=TINY, side=32)
+        deep_blur.RECIPES, "small", replace(RECIPES["small"], network=TINY, side=32, found=2)
     )
     weights = tmp_path / "own.safetensors"
-    command = f"train deep-blur --images {folder} --steps 4 --batch 1 -o {weights}"
+    imwrite(tmp_path / "seen.tif", np.random.default_rng(1).random((130, 130), np.float32))
+    command = (
+        f"train deep-blur --images {folder} --microscopy {tmp_path} --steps 4 --batch 1 "
+        f"-o {weights}"
+    )
     assert main(shlex.split(command)) == 0
-    assert "SSIM on pairs apart" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "PSFs found to learn from: 2 of 2" in told.err
+    assert "SSIM on pairs apart" in told.out
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["steps"] == 4
+    assert "microscope images" in card["training"]
     assert card["command"].startswith("napari-deconv train deep-blur")
     assert load_weights(weights, "deep-blur").tensors.keys()
     image = np.random.default_rng(0).random((40, 40), np.float32)

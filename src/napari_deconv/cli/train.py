@@ -15,7 +15,7 @@ from napari_deconv.cli.common import (
     report,
     spacing_parameter,
 )
-from napari_deconv.cli.training import advance, check_weights, training_parameters
+from napari_deconv.cli.training import advance, check_weights, planned, training_parameters
 from napari_deconv.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -152,14 +152,9 @@ def _pairs(blurred: str, sharp: str) -> list[tuple[Any, Any]]:
 
 
 def _training(recipe: Recipe, given: Any, values: dict[str, Any]) -> Training:
-    from dataclasses import replace
-
     from napari_deconv.training.lucyd import Training
 
-    wanted = {
-        name: values[name] for name in ("minutes", "steps", "batch", "seed") if name in values
-    }
-    plan = replace(recipe.plan, **wanted)
+    plan = planned(recipe.plan, values)
     report("making the first pairs")
     return Training(
         recipe.supply(plan.seed),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_deconv.cli.common import report, say
 from napari_deconv.errors import ParameterError
@@ -13,7 +14,10 @@ from napari_deconv.registry import Parameter, Range
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_deconv.training import deep_blur, lucyd
     from napari_deconv.training.loop import Loop
+
+P = TypeVar("P", "lucyd.Plan", "deep_blur.Plan")
 
 _SUFFIX = ".safetensors"
 # Seconds between two lines that tell how far it is.
@@ -26,10 +30,13 @@ def check_weights(output: str) -> None:
         raise ParameterError(f"{output}: weights are stored in a file NAME{_SUFFIX}.")
 
 
-def training_parameters(minutes: float) -> dict[str, Parameter]:
-    """Return what every training can be told."""
+def training_parameters(
+    minutes: float | None, words: str = "How long in all."
+) -> dict[str, Parameter]:
+    """Return what every training can be told; without minutes the words tell the default."""
+    span = Range(0.01, 10_000)
     made = [
-        Parameter("minutes", float, minutes, "How long in all.", range=Range(0.01, 10_000)),
+        Parameter("minutes", float, minutes, words, range=span, allows_none=minutes is None),
         _count("steps", "How many steps, in place of a time."),
         _count("batch", "Crops of a step."),
         Parameter("seed", int, 0, "Start of the random numbers.", range=Range(0)),
@@ -40,6 +47,12 @@ def training_parameters(minutes: float) -> dict[str, Parameter]:
 
 def _count(name: str, words: str) -> Parameter:
     return Parameter(name, int, None, words, range=Range(1, 10_000_000), allows_none=True)
+
+
+def planned(plan: P, values: Mapping[str, Any]) -> P:
+    """Return a training's plan with what was told in its place."""
+    names = ("minutes", "steps", "batch", "seed")
+    return replace(plan, **{name: values[name] for name in names if values.get(name) is not None})
 
 
 def advance(

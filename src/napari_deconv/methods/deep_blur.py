@@ -44,7 +44,7 @@ _PASSED, _LEAST = 0.02, 0.1
 # What the PSF is taken to be wrong by where nobody knows.
 _ERROR = 0.01
 # Of the error that is expected of a PSF that was found, what is told: it errs most where the image
-# shows least, and so harms less than as large an error of any kind, which the training had.
+# shows least, and so harms less than as large an error of any kind.
 FELT = 0.5
 # Float32 maps that are held at once, by the networks' precision; measured.
 _MAPS = {"bfloat16": 60.0, "float32": 105.0, "auto": 105.0}

@@ -16,7 +16,7 @@ from napari_deconv.training.loop import Loop
 from napari_deconv.training.unrolled_pairs import Pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -52,6 +52,8 @@ class Plan:
         Highest learning rate.
     seed
         Start of the random numbers.
+    found
+        Images in which PSFs are found to learn from.
     """
 
     title: str = "deep-blur's restoration, small"
@@ -60,12 +62,13 @@ class Plan:
             Prior(channels=(48, 64, 96), blocks=1, maps=2, patch=2, residual=True)
         )
     )
-    minutes: float = 136.0
+    minutes: float = 182.0
     steps: int | None = None
     batch: int = 8
     side: int = 80
     rate: float = 1e-3
     seed: int = 0
+    found: int = 2000
 
 
 # Nearly the publication's size, for a GPU: 6.3 million parameters for each of four steps, 50 MB in
@@ -90,19 +93,37 @@ class Training(Loop):
         Folder of ``kodak_144x256x256_gray.npz``.
     plan
         What to train, and how.
+    microscopy
+        Folder of microscope images or stacks, TIFF, to learn from as well.
     folder, device
         As for :class:`~napari_deconv.training.loop.Loop`.
+    say
+        Told what is being made before the first step.
     """
 
     unit = "SSIM"
     network: DouglasRachford
 
     def __init__(
-        self, natural: Path, plan: Plan, *, folder: Path | None = None, device: str = "cpu"
+        self,
+        natural: Path,
+        plan: Plan,
+        *,
+        microscopy: Path | None = None,
+        folder: Path | None = None,
+        device: str = "cpu",
+        say: Callable[[str], None] = print,
     ) -> None:
         torch.manual_seed(plan.seed)
-        self.plan = plan
-        self._pairs = Pairs(natural, seed=plan.seed)
+        self.plan, self._microscopy = plan, microscopy is not None
+        self._pairs = Pairs(
+            natural,
+            seed=plan.seed,
+            microscopy=microscopy,
+            found=plan.found,
+            kept=None if folder is None else folder / "found.pt",
+            say=say,
+        )
         apart = Pairs(natural, apart=True, seed=plan.seed)
         self._judged = [
             apart.batch(number, _EACH, _SIDE, sigma, told=told)
@@ -168,20 +189,22 @@ class Training(Loop):
         """Write the best weights in half precision, and their card; return the file's SHA-256."""
         count = sum(p.numel() for p in self.network.parameters())
         plan, prior = self.plan, self.plan.network.prior
+        seen = "microscope images, " if self._microscopy else ""
         about = {
             "title": plan.title,
             "network": f"Douglas-Rachford, {plan.network.steps} steps, DRUNet of "
             f"{'-'.join(map(str, prior.channels))} channels "
             f"{'for each' if plan.network.own else 'shared'}, {count:,} parameters",
-            "training": "photographs of Kodak (1 to 15) and synthetic microscopy, aberrated pupils "
-            "(Noll 4 to 11), circular; see napari_deconv.training.unrolled_pairs for the ranges",
+            "training": f"photographs of Kodak (1 to 15), {seen}synthetic microscopy, aberrated "
+            f"pupils (Noll 4 to 11), circular, {plan.found} PSFs as found in images; see "
+            "napari_deconv.training.unrolled_pairs for the ranges",
             "steps": self.step,
             "minutes": round(self.seconds / 60, 1),
             "batch": f"{plan.batch} crops of side {plan.side}",
             "seed": plan.seed,
             "scores": {"mean SSIM on pairs apart": round(self.best_score, 4)},
             "licence": "BSD-3-Clause; made by the napari-deconv developers from Kodak's freely "
-            "usable photographs and generated images",
+            f"usable photographs, {seen}and generated images",
             "limits": "planes; blur as of a pupil of 0.12 to 0.25 cycles per pixel",
         }
         tensors = {name: value.half() for name, value in self.best.items()}
