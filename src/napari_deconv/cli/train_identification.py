@@ -58,7 +58,7 @@ def _parser() -> Parser:
         "--images FOLDER -o FOLDER",
         "Train what finds the PSF in an image: the spectra of sharp scenes, the network that reads "
         "spectra, the one that decides which way round a PSF is, the weighing of all, and the "
-        "residual encoder of the paper. About an hour on one core.",
+        "residual encoder of the paper. Under two hours on one core.",
     )
     parser.add_argument(
         "--images", required=True, metavar="FOLDER", help=f"folder of {_PHOTOGRAPHS}"
@@ -80,7 +80,7 @@ def _parser() -> Parser:
                 "minutes",
                 float,
                 None,
-                "How long for each part; by default 1, 40, 5, 8 and 10.",
+                "How long for each part; by default 1, 70, 8, 12 and 10.",
                 range=Range(0.001, 10_000),
                 allows_none=True,
             ),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Parts, in the order in which they need each other, and minutes of each by default.
-PARTS = {"prior": 1.0, "encoder": 40.0, "sign": 8.0, "weighing": 12.0, "resnet": 10.0}
+PARTS = {"prior": 1.0, "encoder": 70.0, "sign": 8.0, "weighing": 12.0, "resnet": 10.0}
 RESNET = "deep-blur-resnet"
 _SYNTHETIC, _APART = 100, 14
 # Seconds that a case of the weighing takes, and a pair of restorations; fewest of either.
