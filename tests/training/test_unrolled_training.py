@@ -234,6 +234,9 @@ class TestTraining:
             # In half precision.
             assert 2 * sum(p.numel() for p in network.parameters()) < most
 
+    def test_crops_fit_into_all_that_is_learned_from(self):
+        assert all(plan.side <= unrolled_pairs.SMALLEST for plan in RECIPES.values())
+
 
 def test_from_the_shell_to_a_restored_image(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(

@@ -78,7 +78,7 @@ LARGE = Plan(
     network=Unrolled(Prior(channels=(32, 64, 128, 256), blocks=3, maps=2, residual=True)),
     minutes=600.0,
     batch=16,
-    side=128,
+    side=120,
     rate=2e-4,
 )
 RECIPES = {"small": Plan(), "large": LARGE}

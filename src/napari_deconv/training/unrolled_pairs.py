@@ -37,9 +37,9 @@ _LEARNED, _JUDGED = range(1, 16), range(16, 17)
 _DRAWN, _DRAWN_APART = 240, 8
 # Shares of photographs and, where there are some, of microscope images.
 _PHOTOGRAPHS, _MICROSCOPY = 0.4, 0.15
-# Smallest side of a microscope image, and how much its pixels have to differ, of those of the
-# plane of its stack that differ most.
-_SMALLEST, _LIVELY = 120, 0.5
+# Smallest side of a microscope image, which no crop is larger than; and how much its pixels have to
+# differ, of those of the plane of its stack that differ most.
+SMALLEST, _LIVELY = 120, 0.5
 # Sides of the objects in which PSFs are found, and the share of a batch that is from them.
 _SIDES, _FOUND = (128, 257), 0.4
 # Share of the objects that are seen at half the resolution, where they are sharper.
@@ -236,7 +236,7 @@ def planes(folder: Path) -> list[NDArray[np.float32]]:
     made: list[NDArray[np.float32]] = []
     for path in sorted([*folder.glob("*.tif"), *folder.glob("*.tiff")]):
         stack = tifffile.imread(path).astype(np.float32)
-        if stack.ndim not in (2, 3) or min(stack.shape[-2:]) < _SMALLEST:
+        if stack.ndim not in (2, 3) or min(stack.shape[-2:]) < SMALLEST:
             continue
         low, high = np.quantile(stack, (0.001, 0.999)).tolist()
         stack = ((stack - low) / max(high - low, 1e-9)).clip(0, 1)
@@ -245,7 +245,7 @@ def planes(folder: Path) -> list[NDArray[np.float32]]:
         made.extend(stack[spread >= _LIVELY * spread.max()])
     if not made:
         raise InputError(
-            f"{folder} has no microscope image (TIFF) of {_SMALLEST} x {_SMALLEST} pixels or more."
+            f"{folder} has no microscope image (TIFF) of {SMALLEST} x {SMALLEST} pixels or more."
         )
     return made
 
