@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_deconv.cli import main
+from napari_deconv.cli import main, train_identification
 from napari_deconv.identification.optics import TURN
 from napari_deconv.training import blind_scenes, blind_signs, blind_spectra, blind_weighing
 from napari_deconv.training.blind_scenes import Scenes, dead_leaves, noisy, photographs
 from napari_deconv.training.blind_views import decibels, relative_error, view
+from napari_deconv.training.deep_blur_identification import PARTS
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,12 @@ def test_weighing_is_scored_by_the_mean_psf():
     mean = torch.einsum("ni,niyx->nyx", shares, psfs[:, :3])
     error = relative_error(mean, psfs[:, 3])
     assert scores["together"] == pytest.approx(float(decibels(error + 0.001).mean()), abs=1e-3)
+
+
+def test_the_help_tells_the_parts_own_times():
+    *most, last = (f"{minutes:g}" for minutes in PARTS.values())
+    assert train_identification._MINUTES.endswith(f" {', '.join(most)} and {last}.")
+    assert tuple(PARTS) == train_identification._PARTS
 
 
 def test_everything_from_the_shell(folder, tmp_path, capsys):

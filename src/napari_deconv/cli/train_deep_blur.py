@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PHOTOGRAPHS = "kodak_144x256x256_gray.npz"
 _MINUTES = (
     "How long in all; by default 182 for small, 600 for large. Before that PSFs are found in 2,000 "
-    "images to learn from, in 25 minutes."
+    "images to learn from, in some 20 minutes."
 )
 
 

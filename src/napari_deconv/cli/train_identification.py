@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PHOTOGRAPHS = "kodak_144x256x256_gray.npz"
+_MINUTES = "How long for each part; by default 1, 70, 8, 12 and 10."
 _PARTS = ("prior", "encoder", "sign", "weighing", "resnet")
 
 
@@ -80,7 +81,7 @@ def _parser() -> Parser:
                 "minutes",
                 float,
                 None,
-                "How long for each part; by default 1, 70, 8, 12 and 10.",
+                _MINUTES,
                 range=Range(0.001, 10_000),
                 allows_none=True,
             ),

@@ -259,7 +259,7 @@ def _turned(
     y, x = (int(random.integers(n - side + 1)) for n in source.object.shape)
     crop = source.object[y : y + side, x : x + side]
     crop, psf, found = (
-        np.ascontiguousarray(np.rot90(each, turns)[:, ::step])
+        np.ascontiguousarray(np.rot90(each, turns)[:, ::step], np.float32)
         for each in (crop, case.psf, case.found)
     )
     return replace(source, object=crop), psf, found
